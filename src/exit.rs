@@ -132,7 +132,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref::<HotkeyLockError>() {
         return Some(match error {
-            HotkeyLockError::Taken { .. } => Exit::Unavailable,
+            HotkeyLockError::Taken(_) => Exit::Unavailable,
             HotkeyLockError::Io { source, .. } => Exit::Credentials.unless(passes(source)),
         });
     }

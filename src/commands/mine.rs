@@ -132,7 +132,7 @@ fn mine(
         let status = Asking::find(&data_folder, Some(wallet.address())).and_then(|mut it| it.ask(Request::Status));
         status.is_ok_and(|status| status.stopping == Stopping::No && status.judging.is_none())
     };
-    let is_taken = |error: &HotkeyLockError| matches!(error, HotkeyLockError::Taken { .. });
+    let is_taken = |error: &HotkeyLockError| matches!(error, HotkeyLockError::Taken(_));
     let _lock = match dying::taken(|| HotkeyLock::take(wallet.path()), is_taken, answers) {
         Err(taken) if is_taken(&taken) => return Ok(Ending::Code(hotkey_taken(&taken))),
         other => other?,

@@ -235,7 +235,7 @@ fn faults_of_the_machine_that_mines() {
     assert!(load().is_ok());
 
     let hotkey = served_world.config().wallet.hotkey_path();
-    let is_held = || matches!(HotkeyLock::take(&hotkey), Err(HotkeyLockError::Taken { .. }));
+    let is_held = || matches!(HotkeyLock::take(&hotkey), Err(HotkeyLockError::Taken(_)));
     let comes = |wanted: bool| {
         block_on(soon(async {
             while is_held() != wanted {

@@ -41,7 +41,7 @@ fn a_folder_serves_one_world_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let options = ServeOptions::new(folder.path());
     let first = Served::start(&options).unwrap();
-    assert!(matches!(Served::start(&options), Err(ServeError::InUse { .. })));
+    assert!(matches!(Served::start(&options), Err(ServeError::InUse(_))));
     let (account, genesis) = (first.world().bucket.account().account_id.clone(), first.world().chain.state().genesis());
     drop(first);
     let second = Served::start(&options).unwrap();

@@ -56,27 +56,20 @@ pub async fn beacon(beacon: &dyn Beacon, due: u64, not_due: u64) {
 /// Examines a bucket in which nothing is under `key`; leaves nothing there.
 pub async fn bucket(bucket: &dyn Bucket, key: &str) {
     let read = async || bucket.get(key).await.expect("a healthy bucket can be read");
+    let put = async |bytes: &[u8], condition: &PutCondition| bucket.put(key, bytes, condition, PUT_MS_MAX).await;
     assert_eq!(read().await, None, "the object is there before it was written");
     bucket.delete(key).await.expect("deleting what is not there succeeds");
     // Stores without conditional writes, such as Backblaze B2, fail here or at the next two writes.
     let stale = PutCondition::Matches(Etag("no such version".to_owned()));
-    assert_eq!(
-        bucket.put(key, b"zero", &stale, PUT_MS_MAX).await,
-        Err(BucketError::ConditionFailed),
-        "a missing object matched"
-    );
-    let first =
-        bucket.put(key, b"one", &PutCondition::Absent, PUT_MS_MAX).await.expect("an absent object can be created");
+    assert_eq!(put(b"zero", &stale).await, Err(BucketError::ConditionFailed), "a missing object matched");
+    let first = put(b"one", &PutCondition::Absent).await.expect("an absent object can be created");
     assert_eq!(read().await, Some((b"one".to_vec(), first.clone())), "what was written is not what is read");
     // A second miner with the same hotkey must not overwrite the file of the first one.
-    let again = bucket.put(key, b"two", &PutCondition::Absent, PUT_MS_MAX).await;
+    let again = put(b"two", &PutCondition::Absent).await;
     assert_eq!(again, Err(BucketError::ConditionFailed), "an object was created twice");
-    let second = bucket
-        .put(key, b"three", &PutCondition::Matches(first.clone()), PUT_MS_MAX)
-        .await
-        .expect("our version matches");
+    let second = put(b"three", &PutCondition::Matches(first.clone())).await.expect("our version matches");
     assert_ne!(first, second, "a new content has the old version");
-    let old = bucket.put(key, b"four", &PutCondition::Matches(first), PUT_MS_MAX).await;
+    let old = put(b"four", &PutCondition::Matches(first)).await;
     assert_eq!(old, Err(BucketError::ConditionFailed), "an outdated version matched");
     assert_eq!(read().await, Some((b"three".to_vec(), second)), "a refused write left a trace");
     bucket.delete(key).await.expect("an object can be deleted");

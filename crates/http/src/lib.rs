@@ -129,17 +129,14 @@ impl HttpConnector for Connector {
 /// Returns the innermost error's message; the outer ones only say that something failed. A request among them names the
 /// proxy.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = error;
-    let mut proxied = String::new();
-    loop {
-        if let Some(url) = innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
+    let (mut innermost, mut proxied) = (error, String::new());
+    for error in std::iter::successors(Some(error), |&error| error.source()) {
+        if let Some(url) = error.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
             proxied = route(url);
-        } else if let Some(Routed { route, .. }) = innermost.downcast_ref() {
+        } else if let Some(Routed { route, .. }) = error.downcast_ref() {
             proxied.clone_from(route);
         }
-        match innermost.source() {
-            Some(source) => innermost = source,
-            None => return format!("{innermost}{proxied}"),
-        }
+        innermost = error;
     }
+    format!("{innermost}{proxied}")
 }

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use reqwest::header::{CONTENT_RANGE, ETAG, LOCATION, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::ExposeSecret;
 
-use super::{HubError, HubPlaces};
+use super::{Hub, HubError, is_plain};
 use grail_http::{http_client_for_downloads, innermost};
 
 const CONNECT_MS: u64 = 10_000;
@@ -54,7 +55,7 @@ impl From<reqwest::Error> for DownloadError {
 /// A model at the hub, and its folder in the cache.
 pub(super) struct Repository<'a> {
     model: &'a str,
-    places: &'a HubPlaces,
+    hub: &'a Hub,
     client: Client,
     folder: PathBuf,
     bar: ProgressBar,
@@ -81,21 +82,16 @@ impl From<DownloadError> for Failure {
 
 impl<'a> Repository<'a> {
     /// Creates the model's folder in the cache, so that an unwritable cache is noticed before any request.
-    pub(super) fn new(
-        model: &'a str,
-        cache: &Path,
-        places: &'a HubPlaces,
-        show_progress: bool,
-    ) -> Result<Self, HubError> {
+    pub(super) fn new(model: &'a str, cache: &Path, hub: &'a Hub) -> Result<Self, HubError> {
         let client = http_client_for_downloads(CONNECT_MS, SILENCE_MS).map_err(HubError::Client)?;
         let folder = cache.join(format!("models--{}", model.replace('/', "--")));
-        let bar = if show_progress { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let bar = if hub.show_progress { ProgressBar::no_length() } else { ProgressBar::hidden() };
         bar.set_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()));
         for name in ["blobs", "refs", "snapshots"] {
             let path = folder.join(name);
             fs::create_dir_all(&path).map_err(|source| HubError::Cache { path, source })?;
         }
-        Ok(Self { model, places, client, folder, bar })
+        Ok(Self { model, hub, client, folder, bar })
     }
 
     /// Returns the folder of the revision that has the file, which is downloaded if it is not there.
@@ -121,7 +117,7 @@ impl<'a> Repository<'a> {
         if !link.exists() {
             // A link that leads nowhere is in the way.
             let _ = fs::remove_file(&link);
-            linked(&blob, &Path::new("../../blobs").join(&described.etag), &link).map_err(unusable(&link))?;
+            symlink(Path::new("../../blobs").join(&described.etag), &link).map_err(unusable(&link))?;
         }
         Ok(snapshot)
     }
@@ -213,12 +209,12 @@ impl<'a> Repository<'a> {
     /// Returns the answer to a question for a part of a file. Redirections are followed at the hub, and from it where
     /// `elsewhere`; only the hub gets the token.
     async fn ask(&self, file: &str, range: &str, elsewhere: bool) -> Result<Response, DownloadError> {
-        let mut url = self.places.endpoint.clone();
+        let mut url = self.hub.endpoint.clone();
         url.set_path(&format!("{}/{}/resolve/main/{file}", url.path().trim_end_matches('/'), self.model));
         for _ in 0..REDIRECTS_MAX {
-            let is_hub = url.origin() == self.places.endpoint.origin();
+            let is_hub = url.origin() == self.hub.endpoint.origin();
             let mut request = self.client.get(url.clone()).header(RANGE, range);
-            if let (true, Some(token)) = (is_hub, &self.places.token) {
+            if let (true, Some(token)) = (is_hub, &self.hub.token) {
                 request = request.bearer_auth(token.expose_secret());
             }
             let answer = request.send().await?;
@@ -237,12 +233,7 @@ impl<'a> Repository<'a> {
 
 /// Returns what a hub names, if it can be the name of a file.
 fn name(named: Option<&str>) -> Option<String> {
-    let is_plain = |name: &&str| {
-        !name.is_empty()
-            && !name.starts_with('.')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    };
-    named.filter(is_plain).map(str::to_owned)
+    named.filter(|name| is_plain(name)).map(str::to_owned)
 }
 
 /// `bytes FIRST-LAST/TOTAL`
@@ -256,18 +247,4 @@ fn total(answer: &Response) -> Option<u64> {
 
 fn first(answer: &Response) -> Option<u64> {
     content_range(answer)?.0.split_once('-')?.0.parse().ok()
-}
-
-/// Makes `link` point to the blob, which is at `relative` from it; moves the blob there if links are not supported.
-fn linked(blob: &Path, relative: &Path, link: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let _ = blob;
-        std::os::unix::fs::symlink(relative, link)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = relative;
-        fs::rename(blob, link)
-    }
 }

@@ -39,15 +39,10 @@ const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
 
 /// Models of a hub, and the cache that they are downloaded to.
 pub struct Hub {
-    places: HubPlaces,
-    show_progress: bool,
-}
-
-/// Server, cache folder and token for downloads.
-struct HubPlaces {
     endpoint: Url,
     cache: Option<PathBuf>,
     token: Option<SecretString>,
+    show_progress: bool,
 }
 
 /// A model that is complete on this machine.
@@ -82,11 +77,8 @@ pub enum HubError {
         source: DownloadError,
     },
     /// No folder for models is known.
-    #[error("no home folder is known to download {model} to; set HF_HOME to a folder for models, or give a folder")]
-    NoHome {
-        /// The model's id.
-        model: String,
-    },
+    #[error("no home folder is known to download {0} to; set HF_HOME to a folder for models, or give a folder")]
+    NoHome(String),
     /// The hub's address is not an address.
     #[error("the hub {endpoint:?} is not a URL ({source}); set HF_ENDPOINT as in https://huggingface.co, or unset it")]
     Endpoint {
@@ -148,22 +140,6 @@ pub enum HubError {
     },
 }
 
-impl HubPlaces {
-    fn new(environment: &Environment) -> Result<Self, HubError> {
-        let value = |name: &str| environment.get(name).filter(|value| !value.expose_secret().is_empty());
-        let endpoint = value("HF_ENDPOINT").map_or("https://huggingface.co", |value| value.expose_secret());
-        let stored = || {
-            let text = fs::read_to_string(grail_config::hub_home(environment)?.join("token")).ok()?;
-            Some(SecretString::from(text.trim())).filter(|token| !token.expose_secret().is_empty())
-        };
-        Ok(Self {
-            endpoint: endpoint_of(endpoint)?,
-            cache: grail_config::hub_cache(environment),
-            token: value("HF_TOKEN").cloned().or_else(stored),
-        })
-    }
-}
-
 fn endpoint_of(text: &str) -> Result<Url, HubError> {
     Url::parse(text).map_err(|source| HubError::Endpoint { endpoint: text.to_owned(), source })
 }
@@ -174,7 +150,15 @@ impl Hub {
     /// # Errors
     /// [`HubError::Endpoint`].
     pub fn usual(environment: &Environment, show_progress: bool) -> Result<Self, HubError> {
-        Ok(Self { places: HubPlaces::new(environment)?, show_progress })
+        let value = |name: &str| environment.get(name).filter(|value| !value.expose_secret().is_empty());
+        let endpoint = value("HF_ENDPOINT").map_or("https://huggingface.co", |value| value.expose_secret());
+        let stored = || {
+            let text = fs::read_to_string(grail_config::hub_home(environment)?.join("token")).ok()?;
+            Some(SecretString::from(text.trim())).filter(|token| !token.expose_secret().is_empty())
+        };
+        let token = value("HF_TOKEN").cloned().or_else(stored);
+        let cache = grail_config::hub_cache(environment);
+        Ok(Self { endpoint: endpoint_of(endpoint)?, cache, token, show_progress })
     }
 
     /// Returns another server and cache.
@@ -182,8 +166,8 @@ impl Hub {
     /// # Errors
     /// [`HubError::Endpoint`].
     pub fn at(endpoint: &str, cache: &Path) -> Result<Self, HubError> {
-        let places = HubPlaces { endpoint: endpoint_of(endpoint)?, cache: Some(cache.to_owned()), token: None };
-        Ok(Self { places, show_progress: false })
+        let (endpoint, cache) = (endpoint_of(endpoint)?, Some(cache.to_owned()));
+        Ok(Self { endpoint, cache, token: None, show_progress: false })
     }
 
     /// Downloads the missing files of a model, and checks all files.
@@ -191,7 +175,7 @@ impl Hub {
     /// # Errors
     /// [`HubError`] if a file is unavailable or damaged.
     pub fn fetch(&self, model: &str) -> Result<FetchedModel, HubError> {
-        let cache = self.places.cache.as_deref().ok_or_else(|| HubError::NoHome { model: model.to_owned() })?;
+        let cache = self.cache.as_deref().ok_or_else(|| HubError::NoHome(model.to_owned()))?;
         let cached = grail_config::model_folder(model, Some(cache)).filter(|folder| is_complete(model, folder));
         let folder = match cached {
             Some(folder) => folder,
@@ -209,11 +193,11 @@ impl Hub {
     /// On its own thread, so that callers may be inside or outside of an asynchronous runtime.
     fn download(&self, model: &str, cache: &Path) -> Result<PathBuf, HubError> {
         let proxies = Proxies::of_process();
-        if let Some(proxy) = proxies.for_url(&self.places.endpoint).filter(|proxy| !proxy.is_usable()) {
+        if let Some(proxy) = proxies.for_url(&self.endpoint).filter(|proxy| !proxy.is_usable()) {
             return Err(HubError::Proxy { proxy: proxy.to_string(), variable: proxy.variable() });
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::Start)?;
-        let repository = Repository::new(model, cache, &self.places, self.show_progress)?;
+        let repository = Repository::new(model, cache, self)?;
         let work = async {
             let folder = repository.get(ALWAYS[0], None).await?;
             repository.get(ALWAYS[1], Some(&folder)).await?;
@@ -275,12 +259,13 @@ pub fn local_name(name: &str) -> Result<String, HubError> {
 
 /// Returns whether a name is an owner and a model, rather than a path or one of the engine's own names.
 fn is_hub_id(name: &str) -> bool {
-    let is_word = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    name.split_once('/').is_some_and(|(owner, model)| is_word(owner) && is_word(model))
+    name.split_once('/').is_some_and(|(owner, model)| is_plain(owner) && is_plain(model))
+}
+
+/// Returns whether this can be a part of a hub id, or the name of a file.
+fn is_plain(name: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(is_allowed)
 }
 
 #[derive(Deserialize)]

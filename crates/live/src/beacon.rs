@@ -9,13 +9,12 @@ use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 
-pub use grail_http::HttpClientError;
 pub use network::{DrandNetwork, NetworkError};
 pub use relay::RelayFailure;
 #[doc(hidden)]
 pub use relay::read_answer;
 
-use grail_http::http_client;
+use grail_http::{HttpClientError, http_client};
 use relay::Relay;
 
 /// The relays that serve quicknet to everyone.
@@ -105,7 +104,7 @@ impl DrandRelays {
                 answer = asked.next() => match answer {
                     Some((_, Ok(round))) => return Ok(round),
                     Some((relay, Err(failure))) => {
-                        failures.push((relay.name().to_owned(), failure));
+                        failures.push((relay.name.clone(), failure));
                         waiting.next()
                     }
                     None => return Err(NoRound(failures)),
@@ -124,7 +123,7 @@ impl DrandRelays {
     /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first that answered; answers have
     /// whole seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
-        self.relays.iter().find_map(Relay::server_offset_ms)
+        self.relays.iter().find_map(|relay| relay.server_clock.offset_ms())
     }
 
     async fn ask<'a>(&'a self, relay: &'a Relay, round: u64) -> (&'a Relay, Result<BeaconRound, RelayFailure>) {

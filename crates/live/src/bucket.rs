@@ -33,7 +33,7 @@ use super::server_clock::ServerClock;
 use failure::{Failures, Operation};
 use grail_http::{http_client, http_client_without_pool};
 use sent_objects::SentObjects;
-use transport::{BytesMax, NoVersion, Transport, too_large_in};
+use transport::{BytesMax, NoVersion, TooLarge, Transport, in_chain};
 
 /// The metadata that holds an object's sha256.
 const DIGEST_NAME: &str = "sha256";
@@ -240,7 +240,7 @@ impl Bucket for S3Bucket {
             Ok((bytes, Some(tag))) => Ok(Some((bytes, tag))),
             Ok((_, None)) => Err(BucketError::Transient(NoVersion.to_string())),
             Err(error) if failure::is_missing_object(&error) => Ok(None),
-            Err(error) => Err(match too_large_in(&error) {
+            Err(error) => Err(match in_chain::<TooLarge>(&error) {
                 // It is another writer's object, or was altered on the way; a second read shows which.
                 Some(limit) if self.sent_objects.borrow().bytes_max(key).is_some() => {
                     BucketError::Transient(format!("{limit}, and no more than that was sent"))

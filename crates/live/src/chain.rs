@@ -133,12 +133,7 @@ impl SubtensorChain {
     /// # Errors
     /// As every read of [`Chain`].
     pub async fn block_time_ms(&self) -> Result<Option<u64>, ChainError> {
-        let question = async |connection: &Connection| {
-            let stored = stored(connection, &storage::time_key()).await?;
-            let time = stored.map(|stored| storage::time_of(&stored)).transpose();
-            time.map_err(|failure| connection.named(failure))
-        };
-        self.read(question).await
+        self.read(async |connection| stored_as(connection, &storage::time_key(), storage::time_of).await).await
     }
 
     /// Returns a hotkey's uid, and the share of each validator's weights that is set for it; none if it has no uid.
@@ -149,15 +144,12 @@ impl SubtensorChain {
     pub async fn weights_for(&self, hotkey: Hotkey) -> Result<Option<SetWeights>, ChainError> {
         let (uid_key, prefix) = (storage::uid_key(self.netuid, hotkey.bytes()), storage::weights_prefix(self.netuid));
         let question = async |connection: &Connection| {
-            let Some(uid_bytes) = stored(connection, &uid_key).await? else { return Ok(None) };
-            let uid = storage::uid_of(&uid_bytes).map_err(|failure| connection.named(failure))?;
-            let hex = format!("0x{}", hex::encode(&prefix));
-            let answer = connection.call("state_getKeysPaged", vec![hex.into(), VALIDATORS_MAX.into()]).await?;
-            let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
+            let Some(uid) = stored_as(connection, &uid_key, storage::uid_of).await? else { return Ok(None) };
+            let params = vec![format!("0x{}", hex::encode(&prefix)).into(), VALIDATORS_MAX.into()];
+            let keys = connection.ask("state_getKeysPaged", params, json::list_of_bytes).await?;
             let (mut shares, mut largest, mut rank) = (Vec::new(), 0.0, None);
             for key in keys.iter().filter(|key| key.len() == prefix.len() + 2 && key.starts_with(&prefix)) {
-                let Some(row) = stored(connection, key).await? else { continue };
-                let weights = storage::weights_of(&row).map_err(|failure| connection.named(failure))?;
+                let Some(weights) = stored_as(connection, key, storage::weights_of).await? else { continue };
                 let sum: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
                 let ours: f64 = weights.iter().filter(|(to, _)| *to == uid).map(|(_, weight)| f64::from(*weight)).sum();
                 let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
@@ -216,14 +208,12 @@ impl SubtensorChain {
 
     async fn uid_at(&self, connection: &Connection) -> Result<Option<u16>, Failure> {
         let key = storage::uid_key(self.netuid, self.signer.hotkey().bytes());
-        let uid = stored(connection, &key).await?.map(|bytes| storage::uid_of(&bytes)).transpose();
-        uid.map_err(|failure| connection.named(failure))
+        stored_as(connection, &key, storage::uid_of).await
     }
 
     async fn commitment_at(&self, connection: &Connection) -> Result<Option<Vec<u8>>, Failure> {
         let key = storage::commitment_key(self.netuid, self.signer.hotkey().bytes());
-        let bytes = stored(connection, &key).await?.map(|bytes| storage::committed_bytes(&bytes)).transpose();
-        bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
+        Ok(stored_as(connection, &key, storage::committed_bytes).await?.flatten())
     }
 
     /// Returns the error that two endpoints show different commitments, so that it is unknown which is right. Another
@@ -254,6 +244,23 @@ impl SubtensorChain {
         }
     }
 
+    /// Sends something through the endpoint in use, and returns the endpoint's name.
+    async fn submitted(
+        &self,
+        send: impl AsyncFnOnce(&Submission<'_>) -> Result<(), CommitError>,
+    ) -> Result<String, CommitError> {
+        let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
+        // It may fail because of the endpoint, so the next one uses another endpoint.
+        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
+        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
+        let outcome = send(&Submission { connection: &connection, signer, netuid, known_runtime }).await;
+        // The caller handles the result; this code only checks whether the connection survived.
+        let _ = self.failover.settle(&connection, Ok(()));
+        outcome?;
+        leaving.stay();
+        Ok(connection.name())
+    }
+
     async fn read<T>(&self, question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ChainError> {
         let connection = self.failover.connection().await?;
         let answer = question(&connection).await;
@@ -263,8 +270,17 @@ impl SubtensorChain {
 
 async fn stored(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let key = format!("0x{}", hex::encode(key));
-    let answer = connection.call("state_getStorage", vec![key.into()]).await?;
-    json::bytes_of(&answer).map_err(|failure| connection.named(failure))
+    connection.ask("state_getStorage", vec![key.into()], json::bytes_of).await
+}
+
+/// Returns what is stored under a key, as `read` reads it; none if there is nothing.
+async fn stored_as<T>(
+    connection: &Connection,
+    key: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    let value = stored(connection, key).await?.map(|bytes| read(&bytes)).transpose();
+    value.map_err(|failure| connection.named(failure))
 }
 
 /// Leaves an endpoint unless the caller keeps it, also if the call is dropped.
@@ -366,22 +382,11 @@ impl Chain for SubtensorChain {
     }
 
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
-        let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
-        // A commitment may fail because of the endpoint, so the next one uses another endpoint.
-        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
-        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
-        let submission = Submission { connection: &connection, signer, netuid, known_runtime };
-        let outcome = submission.commit(credentials).await;
-        // The caller handles the result; this code only checks whether the connection survived.
-        let _ = self.failover.settle(&connection, Ok(()));
-        if outcome.is_ok() {
-            let (at, endpoint) = (Instant::now(), connection.name());
-            let mut included = self.included.borrow_mut();
-            included.retain(|inclusion| inclusion.endpoint != endpoint && inclusion.credentials == credentials);
-            included.push(Inclusion { at, endpoint, credentials: credentials.to_vec() });
-            leaving.stay();
-        }
-        outcome
+        let endpoint = self.submitted(async |submission| submission.commit(credentials).await).await?;
+        let mut included = self.included.borrow_mut();
+        included.retain(|inclusion| inclusion.endpoint != endpoint && inclusion.credentials == credentials);
+        included.push(Inclusion { at: Instant::now(), endpoint, credentials: credentials.to_vec() });
+        Ok(())
     }
 
     async fn reconnect(&self) {

@@ -29,11 +29,8 @@ pub enum CudaWorkersError {
     #[error("no CUDA device is named; give --device cuda, or several GPUs as in --device cuda:0,1")]
     NoDevice,
     /// The model cannot be mined with.
-    #[error("the model {model} has no tokenizer, and prompts are text; use a folder or a hub id")]
-    NoTokenizer {
-        /// Its name.
-        model: String,
-    },
+    #[error("the model {0} has no tokenizer, and prompts are text; use a folder or a hub id")]
+    NoTokenizer(String),
     /// A device or the model cannot be used.
     #[error(transparent)]
     Engine(#[from] grail_cuda::CudaEngineError),
@@ -48,7 +45,7 @@ impl CudaWorkers {
         let first = settings.first().ok_or(CudaWorkersError::NoDevice)?;
         let model = first.model.clone();
         let tokenizer = grail_cuda::weights::Model::open(&model)?.tokenizer;
-        let tokenizer = tokenizer.ok_or(CudaWorkersError::NoTokenizer { model })?;
+        let tokenizer = tokenizer.ok_or(CudaWorkersError::NoTokenizer(model))?;
         let start = |settings: CudaSettings| {
             let watch = watch(settings.ordinal);
             Ok(Share { engine: CudaEngine::start_watched(settings, watch)?, pending: Cell::new(0) })

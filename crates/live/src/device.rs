@@ -39,11 +39,8 @@ pub enum DeviceChoice {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceNameError {
     /// Malformed name.
-    #[error("{name:?} is not a device; write cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several")]
-    Unknown {
-        /// The option's value.
-        name: String,
-    },
+    #[error("{0:?} is not a device; write cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several")]
+    Unknown(String),
     /// A device is listed twice.
     #[error("{name:?} lists GPU {ordinal} twice; list each GPU once")]
     Twice {
@@ -53,18 +50,15 @@ pub enum DeviceNameError {
         ordinal: usize,
     },
     /// Several devices for a command that uses one.
-    #[error("{name:?} names several GPUs, and this command uses one; choose one, such as cuda:1")]
-    Several {
-        /// The option's value.
-        name: String,
-    },
+    #[error("{0:?} names several GPUs, and this command uses one; choose one, such as cuda:1")]
+    Several(String),
 }
 
 impl FromStr for DeviceSet {
     type Err = DeviceNameError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let unknown = || DeviceNameError::Unknown { name: name.to_owned() };
+        let unknown = || DeviceNameError::Unknown(name.to_owned());
         let list = match name {
             "cpu" => return Ok(Self::Cpu),
             "cuda" => return Ok(Self::Cuda(vec![0])),
@@ -89,7 +83,7 @@ impl FromStr for DeviceChoice {
         match name.parse::<DeviceSet>()?.ordinals() {
             [] => Ok(Self::Cpu),
             [ordinal] => Ok(Self::Cuda(*ordinal)),
-            _ => Err(DeviceNameError::Several { name: name.to_owned() }),
+            _ => Err(DeviceNameError::Several(name.to_owned())),
         }
     }
 }

@@ -26,18 +26,10 @@ struct Request {
 }
 
 impl CpuWorker {
-    /// Starts the worker.
+    /// Starts the worker, which reports how long proofs take.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(engine: CpuEngine) -> std::io::Result<Self> {
-        Self::start_watched(engine, Arc::new(|_, _| {}))
-    }
-
-    /// As [`CpuWorker::start`], and reports how long proofs take.
-    ///
-    /// # Errors
-    /// As [`CpuWorker::start`].
     pub fn start_watched(engine: CpuEngine, watch: ProofWatch) -> std::io::Result<Self> {
         let engine = Arc::new(engine);
         let (requests, inbox) = mpsc::channel();
@@ -72,7 +64,7 @@ impl Engine for CpuWorker {
 fn serve(engine: &CpuEngine, inbox: &mpsc::Receiver<Request>, watch: &ProofWatch) {
     let mut waiting = Waiting::default();
     while let Some(Request { group, reply }) = waiting.next(inbox) {
-        if let Some(outcome) = work(engine, &group, watch, || reply.is_closed()) {
+        if let Some(outcome) = work(engine, &group, watch, || reply.is_closed()).transpose() {
             // The caller may be gone.
             let _ = reply.send(outcome.map_err(|error| EngineError(error.to_string())));
         }
@@ -117,24 +109,16 @@ fn work(
     group: &GenerateRequest,
     watch: &ProofWatch,
     is_canceled: impl Fn() -> bool,
-) -> Option<Result<Vec<GeneratedRollout>, grail_engine::EngineError>> {
-    let mut proofs = match engine.draw_group(&group.prompt, &group.streams, &group.randomness, group.new_tokens_max) {
-        Ok(proofs) => proofs,
-        Err(error) => return Some(Err(error)),
-    };
+) -> Result<Option<Vec<GeneratedRollout>>, grail_engine::EngineError> {
+    let mut proofs = engine.draw_group(&group.prompt, &group.streams, &group.randomness, group.new_tokens_max)?;
     let mut rollouts = Vec::new();
-    loop {
-        if is_canceled() {
-            return None;
-        }
+    while !is_canceled() {
         let began = Instant::now();
-        match proofs.next() {
-            Some(Ok(rollout)) => rollouts.push(rollout),
-            Some(Err(error)) => return Some(Err(error)),
-            None => return Some(Ok(rollouts)),
-        }
+        let Some(rollout) = proofs.next() else { return Ok(Some(rollouts)) };
+        rollouts.push(rollout?);
         watch(began.elapsed(), 1);
     }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -176,6 +160,6 @@ mod tests {
         let (request, _answer) = request(30, 0);
         let watch: ProofWatch = Arc::new(|_, _| panic!("a proof nobody waits for"));
         let group = GenerateRequest { randomness: "ab".to_owned(), ..request.group };
-        assert!(work(&engine, &group, &watch, || true).is_none());
+        assert!(work(&engine, &group, &watch, || true).unwrap().is_none());
     }
 }

@@ -1,37 +1,28 @@
 //! How far a server's clock is from ours, by the `Date` of its answers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, header};
 
-/// Means that no answer had a date yet.
-const UNKNOWN: i64 = i64::MIN;
 /// Dates are truncated to whole seconds, so half a second is missing on average.
 const CUT_OFF_MS: i64 = 500;
 
-/// The clock of one server; clones share what is known of it.
-#[derive(Debug, Clone)]
-pub(super) struct ServerClock(Arc<AtomicI64>);
-
-impl Default for ServerClock {
-    fn default() -> Self {
-        Self(Arc::new(AtomicI64::new(UNKNOWN)))
-    }
-}
+/// The clock of one server: how far it is ahead of ours, once an answer had a date. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServerClock(Arc<Mutex<Option<i64>>>);
 
 impl ServerClock {
     /// Records an answer that came just now; one without a date changes nothing.
     pub(super) fn note(&self, headers: &HeaderMap) {
         let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else { return };
-        self.0.store(unix_ms(date) + CUT_OFF_MS - unix_ms(SystemTime::now()), Ordering::Relaxed);
+        *self.0.lock().expect("no holder panicked") = Some(unix_ms(date) + CUT_OFF_MS - unix_ms(SystemTime::now()));
     }
 
     /// Returns how far it is ahead of ours, in milliseconds, to about half a second.
     pub(super) fn offset_ms(&self) -> Option<i64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|offset_ms| *offset_ms != UNKNOWN)
+        *self.0.lock().expect("no holder panicked")
     }
 }
 

@@ -2,7 +2,6 @@
 
 pub mod trouble;
 
-use std::future::Future;
 use std::time::Duration;
 
 use grail_protocol::signature::Keypair;
@@ -18,6 +17,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Returns a node with one door.
 pub async fn start(state: State) -> Node {
     Node::start(state, BLOCK_MS, 1).await.expect("a free port")
+}
+
+/// Returns a node with this many doors, on which the miner's hotkey has uid 7.
+pub async fn registered(name: &str, doors: usize) -> Node {
+    let mut state = State::new(name);
+    state.register(NETUID, hotkey().hotkey(), 7);
+    Node::start(state, BLOCK_MS, doors).await.expect("a free port")
 }
 
 /// Waits until a method was called this often.

@@ -283,11 +283,10 @@ impl Summary {
     /// Returns whether honest miners were accepted everywhere, cheats nowhere, and all validators have set the same
     /// weights.
     pub fn is_well(&self) -> bool {
-        let receipts = |miner: &MinerSummary| miner.2.iter().flatten().cloned().collect::<Vec<_>>();
         let is = |receipt: &Option<MinerReceipt>, outcome| receipt.as_ref().is_some_and(|it| it.outcome == outcome);
-        let verdicts_are_well = self.miners.iter().all(|miner| {
-            let outcome = if miner.0.starts_with("cheat") { Outcome::Rejected } else { Outcome::Accepted };
-            receipts(miner).iter().all(|receipt| is(receipt, outcome))
+        let verdicts_are_well = self.miners.iter().all(|(name, _, receipts)| {
+            let outcome = if name.starts_with("cheat") { Outcome::Rejected } else { Outcome::Accepted };
+            receipts.iter().flatten().all(|receipt| is(receipt, outcome))
         });
         !self.windows.is_empty() && verdicts_are_well && self.weights_are_equal()
     }

@@ -187,19 +187,13 @@ impl S3Access for Access {
         if context.s3_path().get_bucket_name().is_some_and(|it| it != account.account_id && is_others(it)) {
             return Err(s3_error!(AccessDenied));
         }
-        let BucketAccount { write_key, read_key, .. } = account;
-        match key.as_deref() {
-            Some(id) if id == write_key.id => match () {
-                () if troubles.contains(&BucketTrouble::WriteKeyExpired) => Err(s3_error!(ExpiredToken)),
-                () if troubles.contains(&BucketTrouble::WriteKeyReadsOnly) && !reads => Err(s3_error!(AccessDenied)),
-                () => Ok(()),
-            },
-            Some(id) if id == read_key.id => match () {
-                () if troubles.contains(&BucketTrouble::ReadKeyExpired) => Err(s3_error!(ExpiredToken)),
-                () if reads => Ok(()),
-                () => Err(s3_error!(AccessDenied)),
-            },
-            _ => Err(s3_error!(AccessDenied)),
+        let is_write_key = key.as_ref() == Some(&account.write_key.id);
+        let expiry = if is_write_key { BucketTrouble::WriteKeyExpired } else { BucketTrouble::ReadKeyExpired };
+        let may_write = is_write_key && !troubles.contains(&BucketTrouble::WriteKeyReadsOnly);
+        match () {
+            () if troubles.contains(&expiry) => Err(s3_error!(ExpiredToken)),
+            () if reads || may_write => Ok(()),
+            () => Err(s3_error!(AccessDenied)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use grail_protocol::signature::{Hotkey, Keypair};
@@ -32,12 +33,12 @@ impl WorldFolder {
         let lock = File::create(path.join("serve.lock")).map_err(unusable)?;
         match fs4::FileExt::try_lock(&lock) {
             Ok(()) => {}
-            Err(fs4::TryLockError::WouldBlock) => return Err(ServeError::InUse { path }),
+            Err(fs4::TryLockError::WouldBlock) => return Err(ServeError::InUse(path)),
             Err(fs4::TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let folder = Self { path, _lock: lock };
         if fs::read_to_string(folder.env_file()).is_ok_and(|text| !is_of_a_world(&text)) {
-            return Err(ServeError::Foreign { path: folder.env_file() });
+            return Err(ServeError::Foreign(folder.env_file()));
         }
         match fs::rename(folder.env_file(), folder.env_file_before()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
@@ -100,21 +101,12 @@ fn public(hotkey: Hotkey) -> String {
 /// Writes a file that only its owner may read, so that nobody ever sees half of it.
 pub(super) fn replace(path: &Path, content: &str) -> Result<(), ServeError> {
     let part = path.with_extension("part");
-    let written = private_file().open(&part).and_then(|mut file| {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(&part).and_then(|mut file| {
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&part, path)
     });
     written.map_err(|source| ServeError::Folder { path: path.to_owned(), source })
-}
-
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 /// Longest request head that is read before it is turned away.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// How long to wait before more connections if no file descriptor is left.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Treatment of connections.
@@ -45,7 +45,8 @@ impl Gate {
         let address = listener.local_addr()?;
         let passage = watch::Sender::new(Passage::Open);
         let mut acceptor = JoinSet::new();
-        acceptor.spawn(accept(listener, target, passage.clone()));
+        let passages = passage.clone();
+        acceptor.spawn(accept(listener, move |client| treat(client, target, passages.subscribe())));
         Ok(Self { address, passage, _acceptor: acceptor })
     }
 
@@ -65,12 +66,16 @@ impl Gate {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, passage: watch::Sender<Passage>) {
+/// Does this with each connection, forever; all end when it is dropped.
+pub(super) async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    work: impl Fn(TcpStream) -> F,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => { connections.spawn(treat(client, target, passage.subscribe())); }
+                Ok((stream, _)) => { connections.spawn(work(stream)); }
                 // Out of file descriptors, for a while: those of connections that end come free.
                 Err(_) => tokio::time::sleep(PAUSE).await,
             },

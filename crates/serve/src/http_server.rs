@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::gate::PAUSE;
+use super::gate::accept;
 
 /// A server; it ends, with its connections, when it is dropped.
 pub(super) struct HttpServer {
@@ -33,21 +33,10 @@ impl HttpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let mut acceptor = JoinSet::new();
-        acceptor.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => {
-                            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
-                            connections.spawn(async move { drop(connection.await) });
-                        }
-                        Err(_) => tokio::time::sleep(PAUSE).await,
-                    },
-                    Some(_) = connections.join_next() => {}
-                }
-            }
-        });
+        acceptor.spawn(accept(listener, move |stream| {
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
+            async move { drop(connection.await) }
+        }));
         Ok(Self { address, _acceptor: acceptor })
     }
 }

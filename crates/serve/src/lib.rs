@@ -12,12 +12,11 @@
 
 pub mod beacon;
 pub mod bucket;
-mod busy;
 pub mod chain;
 mod cheat;
 mod console;
-mod dying;
 mod environment;
+mod fault_threads;
 mod faults;
 mod folder;
 pub mod gate;
@@ -30,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use grail_engine::CpuEngine;
 use grail_protocol::generation::ProofModel;
@@ -103,18 +102,12 @@ pub enum ServeError {
     /// No random keys can be drawn.
     #[error("the operating system cannot draw random keys ({0}); give --seed a number for a world without secrets")]
     Random(#[from] getrandom::Error),
-    /// Another process serves from it.
-    #[error("{} is in use by another `grail sim serve`; stop it, or give --dir another folder", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    /// Another process serves from the folder.
+    #[error("{} is in use by another `grail sim serve`; stop it, or give --dir another folder", .0.display())]
+    InUse(PathBuf),
     /// A `.env` that no served world wrote.
-    #[error("{} is not of a served world and stays as it is; give --dir another folder", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{} is not of a served world and stays as it is; give --dir another folder", .0.display())]
+    Foreign(PathBuf),
     /// A block time that cannot be kept.
     #[error(
         "a block time of {} s cannot be served; give --block-time a number of seconds from {} to {}",
@@ -157,12 +150,8 @@ pub struct Served {
     runtime: tokio::runtime::Handle,
 }
 
-/// Data from the servers' thread once everything listens.
-struct Started {
-    world: Arc<World>,
-    env_file: PathBuf,
-    runtime: tokio::runtime::Handle,
-}
+/// The servers, and the runtime that they run on, once everything listens.
+type Started = (Arc<World>, tokio::runtime::Handle);
 
 impl Served {
     /// Starts the servers and the validator; returns when everything listens and the `.env` is written.
@@ -186,20 +175,20 @@ impl Served {
             return Err(ServeError::BlockTime(options.block_ms));
         }
         let folder = WorldFolder::take(&options.folder)?;
+        let env_file = folder.env_file();
         let (over, is_over) = watch::channel(false);
         let (started, when_started) = mpsc::channel();
         let (serving, end) = (options.clone(), is_over.clone());
         let servers = thread("servers", move || serve(&serving, folder, &started, end))?;
-        let Started { world, env_file, runtime } = when_started.recv().map_err(|_| ServeError::Ended)??;
+        let (world, runtime) = when_started.recv().map_err(|_| ServeError::Ended)??;
         let (sender, events) = mpsc::channel();
         let (judged, judges) = (sender.clone(), world.clone());
-        let (is_judging, cheat) = (options.validators == 0, options.cheat);
         let mut threads = vec![servers];
-        if let Some(cheat) = cheat {
+        if let Some(cheat) = options.cheat {
             let (engine, world, over) = (CpuEngine::toy().map_err(ServeError::Model)?, world.clone(), is_over.clone());
             threads.push(thread("cheat", move || cheat::run(&world, cheat, &engine, over))?);
         }
-        if is_judging {
+        if options.validators == 0 {
             threads.push(thread("validator", move || judge(judges, model(), is_over, &judged))?);
         }
         Ok(Self { world, env_file, events, sender, over, threads, runtime })
@@ -248,6 +237,11 @@ impl Drop for Served {
     }
 }
 
+/// Returns the host's wall clock, in milliseconds since 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
@@ -268,9 +262,7 @@ fn serve(
             Ok(world) => Arc::new(world),
             Err(error) => return drop(started.send(Err(error))),
         };
-        let runtime = tokio::runtime::Handle::current();
-        let handed = Started { world: world.clone(), env_file: folder.env_file(), runtime };
-        if started.send(Ok(handed)).is_err() {
+        if started.send(Ok((world.clone(), tokio::runtime::Handle::current()))).is_err() {
             return;
         }
         tokio::select! {
@@ -287,11 +279,11 @@ async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, Se
     folder.write_wallet(folder::WALLET.1, world.miner_seed())?;
     for member in world.members() {
         folder.write_wallet(&member.name, &member.seed)?;
-        let lines = settings::settings_of(&world, &folder.wallets(), &member.name, member.account.as_ref());
+        let lines = settings::settings(&world, &folder.wallets(), &member.name, member.account.as_ref());
         EnvironmentFile::write(folder.member_file(&member.name), &lines, "")?;
     }
     let before = std::fs::read_to_string(folder.env_file_before()).unwrap_or_default();
-    let lines = settings::settings(&world, &folder.wallets());
+    let lines = settings::settings(&world, &folder.wallets(), folder::WALLET.1, Some(world.bucket.account()));
     world.announce(EnvironmentFile::write(folder.env_file(), &lines, &before)?);
     Ok(world)
 }

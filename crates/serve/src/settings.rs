@@ -8,13 +8,9 @@ use super::bucket::BucketAccount;
 use super::folder::WALLET;
 use super::world::World;
 
-/// Returns names and values, in the order in which they are written, for the miner.
-pub(super) fn settings(world: &World, wallets: &Path) -> Vec<(&'static str, String)> {
-    settings_of(world, wallets, WALLET.1, Some(world.bucket.account()))
-}
-
-/// Returns the same for a hotkey of this name, with its own bucket if it mines.
-pub(super) fn settings_of(
+/// Returns names and values for a hotkey of this name, in the order in which they are written, with its own bucket if it
+/// mines.
+pub(super) fn settings(
     world: &World,
     wallets: &Path,
     hotkey: &str,

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use grail_http::{Connector, http_client};
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::chain::signed_weights;
+use super::unix_ms;
 use super::world::World;
 
 /// Blocks after which weights that are not set count as lost.
@@ -225,8 +226,7 @@ impl ServedValidator {
 #[async_trait(?Send)]
 impl Clock for ServedValidator {
     fn now(&self) -> Now {
-        let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        Now { monotonic_ms: self.began.elapsed().as_millis() as u64, wall_ms }
+        Now { monotonic_ms: self.began.elapsed().as_millis() as u64, wall_ms: unix_ms() }
     }
 
     async fn sleep_until(&self, monotonic_ms: u64) {

@@ -1,11 +1,9 @@
 //! The servers of a world, what they share, and which faults are on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
@@ -15,14 +13,13 @@ use sha2::{Digest, Sha256};
 
 use super::beacon::{BeaconNetwork, BeaconServer, BeaconTrouble};
 use super::bucket::{BucketAccount, BucketServer, BucketTrouble};
-use super::busy::BusyThreads;
 use super::chain::{Lie, Node, Runtime, State, hex_text};
-use super::dying::DyingHolder;
 use super::environment::EnvironmentFile;
+use super::fault_threads::FaultThreads;
 use super::faults::ServeFault;
 use super::folder::WorldFolder;
 use super::gate::{Gate, Passage};
-use super::{ServeError, ServeOptions};
+use super::{ServeError, ServeOptions, unix_ms};
 
 /// A chain that is reached under two addresses, so that one may fail.
 const ENDPOINTS: usize = 2;
@@ -86,8 +83,8 @@ pub struct World {
 struct Active {
     faults: BTreeMap<ServeFault, u64>,
     switchings: u64,
-    busy: Option<BusyThreads>,
-    dying: Option<DyingHolder>,
+    busy: Option<FaultThreads>,
+    dying: Option<FaultThreads>,
 }
 
 impl World {
@@ -100,9 +97,8 @@ impl World {
                 hex::encode(random)
             }
         };
-        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         // Two worlds in one folder share neither hashes nor objects, so nothing old is taken for new.
-        let name = format!("{seed}/{unix_ms}");
+        let name = format!("{seed}/{}", unix_ms());
         let miner_seed = key_seed(&seed, "miner");
         let (miner, validator) = (Keypair::from_seed(&miner_seed).hotkey(), keypair(&seed, "validator"));
         let mut state = State::new(&name);
@@ -169,12 +165,12 @@ impl World {
 
     /// Returns the address of the beacon's relay.
     pub fn beacon_url(&self) -> String {
-        http(self.beacon_gate.address())
+        format!("http://{}", self.beacon_gate.address())
     }
 
     /// Returns the address of the bucket's server.
     pub fn bucket_url(&self) -> String {
-        http(self.bucket_gate.address())
+        format!("http://{}", self.bucket_gate.address())
     }
 
     /// Returns the registered miner.
@@ -325,9 +321,9 @@ impl World {
         self.chain.doors()[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
         self.apply_to_chain(&mut self.chain.state(), on);
         let is_busy = on(ServeFault::SlowEngine);
-        active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(BusyThreads::start));
+        active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(FaultThreads::busy));
         let is_dying = on(ServeFault::HeldLock);
-        let hotkey = || DyingHolder::of(self.hotkey_file.clone());
+        let hotkey = || FaultThreads::holding(self.hotkey_file.clone());
         active.dying = active.dying.take().filter(|_| is_dying).or_else(|| is_dying.then(hotkey));
         if let Some(file) = self.environment.get() {
             file.set_broken(on(ServeFault::BrokenConfiguration));
@@ -401,8 +397,4 @@ fn key_seed(seed: &str, node: &str) -> [u8; 32] {
 
 fn keypair(seed: &str, node: &str) -> Keypair {
     Keypair::from_seed(&key_seed(seed, node))
-}
-
-fn http(address: SocketAddr) -> String {
-    format!("http://{address}")
 }

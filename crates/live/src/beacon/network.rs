@@ -11,7 +11,7 @@ const QUICKNET_PUBLIC_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e9
 
 /// A network of scheme `bls-unchained-g1-rfc9380`: signatures on G1, the public key on G2.
 pub struct DrandNetwork {
-    chain_hash: String,
+    pub(super) chain_hash: String,
     public_key: G2PubkeyRfc,
     schedule: BeaconSchedule,
 }
@@ -55,10 +55,6 @@ impl DrandNetwork {
     /// When its rounds are due.
     pub const fn schedule(&self) -> BeaconSchedule {
         self.schedule
-    }
-
-    pub(super) fn chain_hash(&self) -> &str {
-        &self.chain_hash
     }
 
     /// Returns the round that a signature proves; none if it proves nothing.

@@ -59,8 +59,9 @@ impl RelayFailure {
 #[derive(Debug)]
 pub(super) struct Relay {
     base: Url,
-    name: String,
-    server_clock: ServerClock,
+    /// Host and port of the address only.
+    pub(super) name: String,
+    pub(super) server_clock: ServerClock,
 }
 
 #[derive(Deserialize)]
@@ -79,16 +80,6 @@ impl Relay {
         Ok(Self { base, name, server_clock: ServerClock::default() })
     }
 
-    /// Host and port of the address only.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns how far its clock is ahead of ours, by its last answer.
-    pub(super) fn server_offset_ms(&self) -> Option<i64> {
-        self.server_clock.offset_ms()
-    }
-
     /// Returns the verified round of this number.
     pub(super) async fn round(
         &self,
@@ -97,7 +88,7 @@ impl Relay {
         round: u64,
     ) -> Result<BeaconRound, RelayFailure> {
         let mut url = self.base.clone();
-        let path = format!("{}/{}/public/{round}", self.base.path().trim_end_matches('/'), network.chain_hash());
+        let path = format!("{}/{}/public/{round}", self.base.path().trim_end_matches('/'), network.chain_hash);
         url.set_path(&path);
         read_answer(network, round, &self.content(client, url).await?)
     }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::config::AccessKey;
 use super::refusal::Refusal;
-use super::transport::{is_unsent, refusal_in};
+use super::transport::{in_chain, is_unsent};
 use grail_http::innermost;
 
 /// Operation on the store.
@@ -98,7 +98,7 @@ impl Failures {
     /// Returns the port's error for the library's.
     pub(super) fn classify(&self, operation: Operation, error: &object_store::Error) -> BucketError {
         self.refusal.take();
-        match refusal_in(error) {
+        match in_chain::<Refusal>(error) {
             Some(Refusal::Store { status, code, message }) => self.refused(operation, *status, code, message),
             Some(stranger @ Refusal::Stranger { status, .. }) => self.unclear(operation, *status, stranger),
             None if matches!(error, object_store::Error::InvalidPath { .. }) => {
@@ -161,7 +161,7 @@ impl Failures {
 
 /// Returns whether the store says that the object does not exist in an existing bucket.
 pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
-    match refusal_in(error) {
+    match in_chain::<Refusal>(error) {
         Some(Refusal::Store { status: 404, code, .. }) => remedy(Operation::Get, 404, code).is_none(),
         _ => false,
     }
@@ -170,7 +170,7 @@ pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
 /// Returns the same for a request whose answer has no body, and so no error. It only means that a conditional request
 /// is worth a try.
 pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
-    refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
+    in_chain::<Refusal>(error).is_some_and(|refusal| refusal.status() == 404)
 }
 
 /// Returns what a refusal is about and what the operator must do, for refusals that only the operator can lift: error codes

@@ -89,20 +89,10 @@ fn tagged<'a>(body: &'a str, tag: &str) -> Option<&'a str> {
 
 /// Returns the text of a page, so far as its first words are concerned.
 fn without_tags(body: &str) -> String {
-    let mut is_in_tag = false;
-    let visible = body.chars().map(|c| match c {
-        '<' => {
-            is_in_tag = true;
-            ' '
-        }
-        '>' => {
-            is_in_tag = false;
-            ' '
-        }
-        _ if is_in_tag => ' ',
-        other => other,
-    });
-    visible.collect()
+    // As if a tag ended before the page.
+    let page = format!(">{body}");
+    let texts = page.split('<').filter_map(|part| Some(part.split_once('>')?.1));
+    texts.collect::<Vec<_>>().join(" ").replace('>', " ")
 }
 
 /// Words with single spaces and no control characters, up to a number of characters.

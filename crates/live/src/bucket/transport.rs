@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 use grail_http::{Routed, route};
 
 /// Answers other than an object are a few hundred bytes of XML.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// Most bytes of a read whose size is not known before; far more than any window file.
 pub(super) const OBJECT_BYTES_MAX: u64 = 256 << 20;
 /// The metadata of an object that the bucket reads.
@@ -120,14 +120,7 @@ impl HttpService for Transport {
             parts.headers.insert(header::CONTENT_LENGTH, content.len().into());
             return Ok(HttpResponse::from_parts(parts, content.into()));
         }
-        let mut content = Vec::new();
-        let mut chunks = body.bytes_stream();
-        while let Some(chunk) = chunks.next().await.transpose()? {
-            content.extend_from_slice(&chunk);
-            if content.len() > ANSWER_BYTES_MAX {
-                break;
-            }
-        }
+        let content = beginning(body, ANSWER_BYTES_MAX).await?;
         let text = String::from_utf8_lossy(&content);
         if !parts.status.is_success() || is_page || text.contains("<Error>") {
             return Err(HttpError::new(
@@ -155,13 +148,18 @@ async fn object(headers: &HeaderMap, body: HttpResponseBody, bytes_max: u64) -> 
     if announced.is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large());
     }
+    let content = beginning(body, bytes_max).await?;
+    if content.len() as u64 > bytes_max { Err(too_large()) } else { Ok(content) }
+}
+
+/// Reads a body to its end, or until it has more bytes than `bytes_max`.
+async fn beginning(body: HttpResponseBody, bytes_max: u64) -> Result<Vec<u8>, HttpError> {
     let mut content = Vec::new();
     let mut chunks = body.bytes_stream();
-    while let Some(chunk) = chunks.next().await.transpose()? {
+    while content.len() as u64 <= bytes_max
+        && let Some(chunk) = chunks.next().await.transpose()?
+    {
         content.extend_from_slice(&chunk);
-        if content.len() as u64 > bytes_max {
-            return Err(too_large());
-        }
     }
     Ok(content)
 }
@@ -179,30 +177,14 @@ fn is_page(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
-/// Returns the refusal inside the library's error, if the store refused.
-pub(super) fn refusal_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refusal> {
-    in_chain(error)
-}
-
-/// Returns the limit that an object exceeds, if that is the error.
-pub(super) fn too_large_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooLarge> {
-    in_chain(error)
-}
-
 /// Returns whether the request cannot have reached the store.
 pub(super) fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     in_chain::<reqwest::Error>(error).is_some_and(reqwest::Error::is_connect)
 }
 
-fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+/// Returns the cause of this type inside the library's error: a [`Refusal`], or [`TooLarge`].
+pub(super) fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// Adds the proxy to an error, because the library drops the address from its errors.

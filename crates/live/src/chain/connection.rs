@@ -32,12 +32,14 @@ const NOTIFICATIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
-    endpoint: Rc<ChainEndpoint>,
-    genesis: [u8; 32],
-    patience: ChainPatience,
-    heads: OnceCell<HeadSource>,
+    pub(super) endpoint: Rc<ChainEndpoint>,
+    /// The hash of the network's block 0.
+    pub(super) genesis: [u8; 32],
+    pub(super) patience: ChainPatience,
+    /// The source of heads; empty until the first request for one.
+    pub(super) heads: OnceCell<HeadSource>,
     /// How up to date the endpoint was at the last measurement.
-    fitness: RefCell<Option<(Instant, Fitness)>>,
+    pub(super) fitness: RefCell<Option<(Instant, Fitness)>>,
     unanswered: Cell<u32>,
     given_up: watch::Sender<bool>,
 }
@@ -50,7 +52,7 @@ impl Connection {
         patience: ChainPatience,
     ) -> Result<Self, Failure> {
         let (name, route) = (endpoint.name(), endpoint.route());
-        endpoint.pace().turn().await;
+        endpoint.pace.turn().await;
         let limit = Duration::from_millis(patience.connect_ms);
         let greeted = timeout(limit, Self::greeted(endpoint, genesis, patience)).await;
         greeted.unwrap_or_else(|_| Err(Failure::Broken(format!("no connection in time{route}")).at(&name)))
@@ -86,39 +88,15 @@ impl Connection {
     }
 
     async fn checked_genesis(&self, wanted: Option<[u8; 32]>) -> Result<[u8; 32], Failure> {
-        let answer = self.call("chain_getBlockHash", vec![0.into()]).await?;
-        let found = hash_of(&answer).map_err(|failure| self.named(failure))?;
+        let found = self.ask("chain_getBlockHash", vec![0.into()], hash_of).await?;
         let found = found.ok_or_else(|| self.named(Failure::malformed("it has no genesis block")))?;
         match wanted {
             Some(wanted) if wanted != found => {
-                let (wanted, found) = (hex::encode(wanted), hex::encode(found));
-                let [found, wanted] = [found, wanted].map(|hash| format!("0x{hash}"));
+                let [found, wanted] = [found, wanted].map(|hash| format!("0x{}", hex::encode(hash)));
                 Err(Failure::OtherNetwork(OtherNetwork { endpoint: self.endpoint.name(), found, wanted }))
             }
             _ => Ok(found),
         }
-    }
-
-    /// Returns the hash of the network's block 0.
-    pub(super) const fn genesis(&self) -> [u8; 32] {
-        self.genesis
-    }
-
-    pub(super) const fn patience(&self) -> &ChainPatience {
-        &self.patience
-    }
-
-    /// Returns the source of heads; empty until the first request for one.
-    pub(super) const fn heads(&self) -> &OnceCell<HeadSource> {
-        &self.heads
-    }
-
-    pub(super) const fn fitness(&self) -> &RefCell<Option<(Instant, Fitness)>> {
-        &self.fitness
-    }
-
-    pub(super) fn endpoint(&self) -> &ChainEndpoint {
-        &self.endpoint
     }
 
     /// Returns whether it is worth another call.
@@ -145,6 +123,16 @@ impl Connection {
     pub(super) async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Failure> {
         let Answer(answer) = self.guarded(self.client.request(method, params)).await?;
         Ok(answer)
+    }
+
+    /// Calls a method, and reads its answer.
+    pub(super) async fn ask<T>(
+        &self,
+        method: &str,
+        params: Vec<Value>,
+        read: impl FnOnce(&Value) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        read(&self.call(method, params).await?).map_err(|failure| self.named(failure))
     }
 
     /// Calls a method that answers with a stream of notifications.
@@ -176,7 +164,7 @@ impl Connection {
 
     async fn guarded<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
         let paced = async {
-            self.endpoint.pace().turn().await;
+            self.endpoint.pace.turn().await;
             let unanswered = Unanswered { count: &self.unanswered };
             let answer = request.await;
             if !matches!(answer, Err(Error::RequestTimeout)) {

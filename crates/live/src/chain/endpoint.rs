@@ -24,8 +24,8 @@ const SECRET_CHARS_MIN: usize = 4;
 /// A node's websocket.
 #[derive(Debug)]
 pub(super) struct ChainEndpoint {
-    url: Url,
-    pace: Pace,
+    pub(super) url: Url,
+    pub(super) pace: Pace,
     /// When it was found to be behind, or unreachable.
     poor_since: Cell<Option<Instant>>,
 }
@@ -36,17 +36,9 @@ impl ChainEndpoint {
     pub(super) fn new(address: &str, position: usize, public_interval: Duration) -> Result<Self, ChainSettingsError> {
         let url = Url::parse(address).ok();
         let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some());
-        let url = url.ok_or(ChainSettingsError::Endpoint { position })?;
+        let url = url.ok_or(ChainSettingsError::Endpoint(position))?;
         let interval = if is_public(&url) { public_interval } else { Duration::ZERO };
         Ok(Self { url, pace: Pace::new(interval), poor_since: Cell::default() })
-    }
-
-    pub(super) const fn url(&self) -> &Url {
-        &self.url
-    }
-
-    pub(super) const fn pace(&self) -> &Pace {
-        &self.pace
     }
 
     /// Takes note of whether it is behind or unreachable.

@@ -25,7 +25,7 @@ const DOUBLINGS_MAX: u32 = 16;
 pub(super) struct Failover {
     endpoints: Vec<Rc<ChainEndpoint>>,
     genesis: Option<[u8; 32]>,
-    patience: ChainPatience,
+    pub(super) patience: ChainPatience,
     /// Spreads the attempts of many miners apart.
     jitter_seed: [u8; 32],
     state: RefCell<State>,
@@ -88,10 +88,6 @@ impl Failover {
         self.endpoints.len()
     }
 
-    pub(super) const fn patience(&self) -> &ChainPatience {
-        &self.patience
-    }
-
     /// Returns the connection, made now if there is none.
     pub(super) async fn connection(&self) -> Result<Rc<Connection>, Failure> {
         if let Some(present) = self.present() {
@@ -143,7 +139,7 @@ impl Failover {
 
     /// Returns whether there may be a better endpoint than the one of `connection`.
     pub(super) fn has_better(&self, connection: &Connection) -> bool {
-        let is_other = |endpoint: &&Rc<ChainEndpoint>| !std::ptr::eq(&***endpoint, connection.endpoint());
+        let is_other = |endpoint: &&Rc<ChainEndpoint>| !Rc::ptr_eq(endpoint, &connection.endpoint);
         self.endpoints.iter().filter(is_other).any(|endpoint| !endpoint.is_poor())
     }
 

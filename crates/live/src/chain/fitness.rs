@@ -23,14 +23,14 @@ const PATIENCE_FACTOR: u32 = 3;
 /// Returns how up to date the endpoint of a connection is; measured again if the last measurement is older than
 /// `age_max`.
 pub(super) async fn fitness(connection: &Connection, age_max: Duration) -> Fitness {
-    if let Some((_, fitness)) = connection.fitness().borrow().as_ref().filter(|(at, _)| at.elapsed() < age_max) {
+    if let Some((_, fitness)) = connection.fitness.borrow().as_ref().filter(|(at, _)| at.elapsed() < age_max) {
         return fitness.clone();
     }
-    let limit = Duration::from_millis(connection.patience().witness_ms) * PATIENCE_FACTOR;
+    let limit = Duration::from_millis(connection.patience.witness_ms) * PATIENCE_FACTOR;
     let measured = timeout(limit, measured(connection)).await;
     let fitness = measured.unwrap_or_else(|_| Fitness::Unknown("it does not answer in time".to_owned()));
-    connection.endpoint().set_poor(matches!(fitness, Fitness::Behind(_)));
-    connection.fitness().replace(Some((Instant::now(), fitness.clone())));
+    connection.endpoint.set_poor(matches!(fitness, Fitness::Behind(_)));
+    connection.fitness.replace(Some((Instant::now(), fitness.clone())));
     fitness
 }
 
@@ -38,7 +38,7 @@ async fn measured(connection: &Connection) -> Fitness {
     let (health, time) = tokio::join!(connection.call("system_health", Vec::new()), async {
         stored(connection, &time_key()).await?.map(|stored| time_of(&stored)).transpose()
     },);
-    judged(health, time, connection.patience().fresh_ms, unix_ms())
+    judged(health, time, connection.patience.fresh_ms, unix_ms())
 }
 
 /// Judges an endpoint without `system_health` by the age of its newest block alone.

@@ -13,7 +13,7 @@ use super::kept::{Announced, HeadSource};
 
 /// Returns the number of the best head once it exceeds `after`, or is so far below that `after` may never have existed.
 pub(super) async fn next_number(connection: &Connection, after: u64) -> Result<u64, Failure> {
-    let source = connection.heads().get_or_try_init(|| source(connection)).await?;
+    let source = connection.heads.get_or_try_init(|| source(connection)).await?;
     match source {
         HeadSource::Announced(receiver) => announced(connection, receiver.clone(), after).await,
         HeadSource::Asked => connection.unless_given_up(asked(connection, after)).await?,
@@ -76,11 +76,10 @@ async fn announced(
 
 async fn asked(connection: &Connection, after: u64) -> Result<u64, Failure> {
     loop {
-        let header = connection.call("chain_getHeader", Vec::new()).await?;
-        let number = number_of(&header).map_err(|failure| connection.named(failure))?;
+        let number = connection.ask("chain_getHeader", Vec::new(), number_of).await?;
         if is_news(number, after) {
             return Ok(number);
         }
-        tokio::time::sleep(Duration::from_millis(connection.patience().poll_ms)).await;
+        tokio::time::sleep(Duration::from_millis(connection.patience.poll_ms)).await;
     }
 }

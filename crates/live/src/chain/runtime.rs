@@ -45,16 +45,15 @@ impl Runtime {
 
     /// Returns the runtime as of `block`: `known`, unless it was upgraded since.
     pub(super) async fn at(connection: &Connection, block: &str, known: Option<Rc<Self>>) -> Result<Rc<Self>, Failure> {
-        let version = connection.call("state_getRuntimeVersion", vec![block.into()]).await?;
-        let versions = versions_of(&version).map_err(|failure| connection.named(failure))?;
+        let versions = connection.ask("state_getRuntimeVersion", vec![block.into()], versions_of).await?;
         let is_current = |known: &Rc<Self>| {
-            known.genesis == connection.genesis() && (known.spec_version, known.transaction_version) == versions
+            known.genesis == connection.genesis && (known.spec_version, known.transaction_version) == versions
         };
         if let Some(known) = known.filter(is_current) {
             return Ok(known);
         }
         let metadata = fetch_metadata(connection, block).await?;
-        let runtime = Self::new(connection.genesis(), versions, &metadata);
+        let runtime = Self::new(connection.genesis, versions, &metadata);
         runtime.map(Rc::new).map_err(|failure| connection.named(failure))
     }
 
@@ -92,7 +91,6 @@ async fn fetch_metadata(connection: &Connection, block: &str) -> Result<Vec<u8>,
         Err(Failure::Answered { .. }) => {}
         Err(failure) => return Err(failure),
     }
-    let answer = connection.call("state_getMetadata", vec![block.into()]).await?;
-    let metadata = bytes_of(&answer).map_err(|failure| connection.named(failure))?;
+    let metadata = connection.ask("state_getMetadata", vec![block.into()], bytes_of).await?;
     metadata.ok_or_else(|| connection.named(Failure::malformed("no metadata")))
 }

@@ -73,10 +73,7 @@ pub enum ChainSettingsError {
     /// The list is empty.
     #[error("no chain endpoint is configured; name at least one, such as ws://127.0.0.1:9944")]
     NoEndpoint,
-    /// Not an address. The error does not show it, because it may hold an access key.
-    #[error("chain endpoint {position} is not a websocket address; it must look like wss://host:443 or ws://host:9944")]
-    Endpoint {
-        /// Its place in the list, from 1.
-        position: usize,
-    },
+    /// At this place in the list, from 1, is no address. The error does not show it, because it may hold an access key.
+    #[error("chain endpoint {0} is not a websocket address; it must look like wss://host:443 or ws://host:9944")]
+    Endpoint(usize),
 }

@@ -21,7 +21,7 @@ pub(super) async fn open(
     let broken = |error: &(dyn std::error::Error + 'static)| {
         Failure::Broken(presentable(&format!("{}{}", innermost(error), endpoint.route())))
     };
-    let url = endpoint.url();
+    let url = &endpoint.url;
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
     let stream: Box<dyn Stream> = match Proxies::of_process().for_url(url) {

@@ -16,14 +16,12 @@ const BIG_RAW_TAG: u8 = 136;
 
 /// SubtensorModule.Uids: the uid of a hotkey on a subnet.
 pub(super) fn uid_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
-    let hashed = [&blake2_128(hotkey)[..], hotkey].concat();
-    [&entry("SubtensorModule", "Uids")[..], &netuid.to_le_bytes(), &hashed].concat()
+    [&subnet_key("Uids", netuid)[..], &blake2_128(hotkey), hotkey].concat()
 }
 
 /// Commitments.CommitmentOf: what a hotkey has committed on a subnet.
 pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
-    let hashed = [&twox_64(hotkey)[..], hotkey].concat();
-    [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
+    [&commitments_prefix(netuid)[..], &twox_64(hotkey), hotkey].concat()
 }
 
 /// SubtensorModule.Weights of a subnet: the keys of its validators, whose uids are the last two bytes, start so.
@@ -48,7 +46,7 @@ pub(super) fn subnet_key(name: &str, netuid: u16) -> Vec<u8> {
 
 /// Returns an entry of SubtensorModule that all subnets share.
 pub(super) fn shared_key(name: &str) -> Vec<u8> {
-    entry("SubtensorModule", name).to_vec()
+    entry("SubtensorModule", name)
 }
 
 /// SubtensorModule.TotalHotkeyAlpha: what is staked on a hotkey in a subnet.
@@ -58,19 +56,16 @@ pub(super) fn stake_key(netuid: u16, hotkey: &[u8]) -> Vec<u8> {
 
 /// Timestamp.Now: when the block was made.
 pub(super) fn time_key() -> Vec<u8> {
-    entry("Timestamp", "Now").to_vec()
+    entry("Timestamp", "Now")
 }
 
 /// System.Events: what happened in a block.
 pub(super) fn events_key() -> Vec<u8> {
-    entry("System", "Events").to_vec()
+    entry("System", "Events")
 }
 
-fn entry(pallet: &str, name: &str) -> [u8; 32] {
-    let mut key = [0; 32];
-    key[..16].copy_from_slice(&twox_128(pallet.as_bytes()));
-    key[16..].copy_from_slice(&twox_128(name.as_bytes()));
-    key
+fn entry(pallet: &str, name: &str) -> Vec<u8> {
+    [twox_128(pallet.as_bytes()), twox_128(name.as_bytes())].concat()
 }
 
 /// Returns a uid as it is stored.
@@ -86,33 +81,16 @@ pub(super) fn time_of(stored: &[u8]) -> Result<u64, Failure> {
 }
 
 /// Returns a number of up to eight bytes; 0 if nothing is stored, which is the value that the runtime then takes.
-pub(super) fn little_endian(stored: &[u8]) -> u64 {
-    stored.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+pub(super) fn little_endian(stored: &[u8]) -> Result<u64, Failure> {
+    Ok(stored.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-/// Returns the block in which a uid last set weights, of the list for all of them.
-pub(super) fn update_of(mut stored: &[u8], uid: u16) -> Result<u64, Failure> {
-    if stored.is_empty() {
-        return Ok(0);
-    }
-    let updates = Vec::<u64>::decode(&mut stored).map_err(|_| Failure::malformed("updates that are cut short"))?;
-    Ok(updates.get(usize::from(uid)).copied().unwrap_or_default())
-}
-
-/// Returns whether each uid may validate.
-pub(super) fn permits_of(mut stored: &[u8]) -> Result<Vec<bool>, Failure> {
+/// Returns a list with an entry for each uid; empty if nothing is stored. `what` names the entries in an error.
+pub(super) fn list_of<T: Decode>(mut stored: &[u8], what: &str) -> Result<Vec<T>, Failure> {
     if stored.is_empty() {
         return Ok(Vec::new());
     }
-    Vec::decode(&mut stored).map_err(|_| Failure::malformed("permits that are cut short"))
-}
-
-/// Returns each uid's share of the stake, largest 65,535.
-pub(super) fn stake_weights_of(mut stored: &[u8]) -> Result<Vec<u16>, Failure> {
-    if stored.is_empty() {
-        return Ok(Vec::new());
-    }
-    Vec::decode(&mut stored).map_err(|_| Failure::malformed("stake weights that are cut short"))
+    Vec::decode(&mut stored).map_err(|_| Failure::malformed(format!("{what} that are cut short")))
 }
 
 /// Returns weights by uid, as they are stored.

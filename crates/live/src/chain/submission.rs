@@ -53,8 +53,7 @@ impl Submission<'_> {
         let runtime = Runtime::at(self.connection, &block, known).await?;
         self.known_runtime.replace(Some(runtime.clone()));
         let address = self.signer.hotkey().to_ss58();
-        let answer = self.connection.call("system_accountNextIndex", vec![address.into()]).await?;
-        let nonce = self.read(nonce_of(&answer))?;
+        let nonce = self.connection.ask("system_accountNextIndex", vec![address.into()], nonce_of).await?;
         let extrinsic = self.read(signed(&runtime, anchor, nonce, call, self.signer))?;
         Ok((runtime, format!("0x{}", hex::encode(extrinsic))))
     }
@@ -64,8 +63,7 @@ impl Submission<'_> {
         let answer = self.connection.call("chain_getBlockHash", Vec::new()).await?;
         let hash = self.read(hash_of(&answer).and_then(|hash| hash.ok_or_else(|| unexpected("a hash", &answer))))?;
         let block = format!("0x{}", hex::encode(hash));
-        let header = self.connection.call("chain_getHeader", vec![block.as_str().into()]).await?;
-        let number = self.read(number_of(&header))?;
+        let number = self.connection.ask("chain_getHeader", vec![block.as_str().into()], number_of).await?;
         Ok((Anchor { number, hash }, block))
     }
 
@@ -75,13 +73,8 @@ impl Submission<'_> {
             let Ok(Answer(update)) = update else {
                 return Err(CommitError::Unknown("an update that is no JSON".to_owned()));
             };
-            match Update::of(&update) {
-                Update::InBlock(block) => return Ok(block),
-                Update::Waiting => {}
-                Update::Invalid => {
-                    return Err(CommitError::Refused("the transaction became invalid; it is made again".to_owned()));
-                }
-                Update::Gone(how) => return Err(CommitError::Unknown(format!("the transaction is {how}"))),
+            if let Some(settled) = settled(&update) {
+                return settled;
             }
         }
         Err(CommitError::Unknown("the connection broke before the transaction was in a block".to_owned()))
@@ -95,8 +88,7 @@ impl Submission<'_> {
         let index = index.and_then(|index| u32::try_from(index).ok());
         let index = self.read(index.ok_or_else(|| Failure::malformed("its block does not hold the transaction")))?;
         let key = format!("0x{}", hex::encode(events_key()));
-        let answer = self.connection.call("state_getStorage", vec![key.into(), block.into()]).await?;
-        let events = self.read(bytes_of(&answer))?;
+        let events = self.connection.ask("state_getStorage", vec![key.into(), block.into()], bytes_of).await?;
         Ok((index, events.unwrap_or_default()))
     }
 
@@ -105,31 +97,19 @@ impl Submission<'_> {
     }
 }
 
-/// A transaction's status, as far as it matters here.
-#[derive(Debug, PartialEq, Eq)]
-enum Update {
-    Waiting,
-    InBlock(String),
-    Invalid,
-    Gone(&'static str),
-}
-
-impl Update {
-    fn of(update: &Value) -> Self {
-        let block = |name: &str| {
-            let hash = update.get(name).and_then(|hash| hash_of(hash).ok()).flatten();
-            hash.map(|hash| format!("0x{}", hex::encode(hash)))
-        };
-        if let Some(block) = block("inBlock").or_else(|| block("finalized")) {
-            return Self::InBlock(block);
-        }
-        match update.as_str() {
-            Some("invalid") => Self::Invalid,
-            Some("dropped") => Self::Gone("dropped from the pool"),
-            _ if update.get("usurped").is_some() => Self::Gone("replaced by another one"),
-            _ => Self::Waiting,
-        }
-    }
+/// Returns the block that includes a transaction, or why there is none, by its status; none while it waits.
+fn settled(status: &Value) -> Option<Result<String, CommitError>> {
+    let block = |name: &str| {
+        let hash = status.get(name).and_then(|hash| hash_of(hash).ok()).flatten();
+        hash.map(|hash| Ok(format!("0x{}", hex::encode(hash))))
+    };
+    let gone = |how: &str| Some(Err(CommitError::Unknown(format!("the transaction is {how}"))));
+    let invalid = || CommitError::Refused("the transaction became invalid; it is made again".to_owned());
+    block("inBlock").or_else(|| block("finalized")).or_else(|| match status.as_str() {
+        Some("invalid") => Some(Err(invalid())),
+        Some("dropped") => gone("dropped from the pool"),
+        _ => status.get("usurped").and_then(|_| gone("replaced by another one")),
+    })
 }
 
 #[cfg(test)]
@@ -141,14 +121,14 @@ mod tests {
     #[test]
     fn statuses_are_distinguished() {
         let hash = format!("0x{}", "ab".repeat(32));
-        assert_eq!(Update::of(&json!("ready")), Update::Waiting);
-        assert_eq!(Update::of(&json!({"broadcast": ["peer"]})), Update::Waiting);
-        assert_eq!(Update::of(&json!({"retracted": hash})), Update::Waiting);
-        assert_eq!(Update::of(&json!({"inBlock": hash})), Update::InBlock(hash.clone()));
-        assert_eq!(Update::of(&json!({"finalized": hash})), Update::InBlock(hash.clone()));
-        assert_eq!(Update::of(&json!({"inBlock": "0xshort"})), Update::Waiting);
-        assert_eq!(Update::of(&json!("invalid")), Update::Invalid);
-        assert!(matches!(Update::of(&json!("dropped")), Update::Gone(_)));
-        assert!(matches!(Update::of(&json!({"usurped": hash})), Update::Gone(_)));
+        assert_eq!(settled(&json!("ready")), None);
+        assert_eq!(settled(&json!({"broadcast": ["peer"]})), None);
+        assert_eq!(settled(&json!({"retracted": hash})), None);
+        assert_eq!(settled(&json!({"inBlock": hash})), Some(Ok(hash.clone())));
+        assert_eq!(settled(&json!({"finalized": hash})), Some(Ok(hash.clone())));
+        assert_eq!(settled(&json!({"inBlock": "0xshort"})), None);
+        assert!(matches!(settled(&json!("invalid")), Some(Err(CommitError::Refused(_)))));
+        assert!(matches!(settled(&json!("dropped")), Some(Err(CommitError::Unknown(_)))));
+        assert!(matches!(settled(&json!({"usurped": hash})), Some(Err(CommitError::Unknown(_)))));
     }
 }

@@ -11,6 +11,7 @@ use subxt::ext::codec::Encode;
 use subxt::ext::scale_value::Value;
 
 use super::extrinsic::{Anchor, set_commitment, signed};
+use super::foreign::read_as_everything;
 use super::outcome::outcome;
 use super::runtime::Runtime;
 use super::{json, storage};
@@ -225,22 +226,13 @@ fn any_json() -> impl Strategy<Value = Json> {
 proptest! {
     #[test]
     fn no_answer_makes_a_reader_panic(answer in any_json()) {
-        let _ = json::hash_of(&answer);
-        let _ = json::number_of(&answer);
-        let _ = json::versions_of(&answer);
-        let _ = json::nonce_of(&answer);
-        let _ = json::extrinsics_of(&answer);
-        if let Ok(Some(bytes)) = json::bytes_of(&answer) {
-            let _ = storage::uid_of(&bytes);
-            let _ = storage::committed_bytes(&bytes);
-        }
+        read_as_everything(&answer);
     }
 
     #[test]
     fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = storage::uid_of(&bytes);
-        let _ = storage::committed_bytes(&bytes);
-        let _ = Runtime::new(GENESIS, (1, 1), &bytes);
-        let _ = Runtime::new(GENESIS, (1, 1), &[b"meta\x0f", &bytes[..]].concat());
+        for bytes in [&bytes[..], &[b"meta\x0f", &bytes[..]].concat()] {
+            read_as_everything(&format!("0x{}", hex::encode(bytes)).into());
+        }
     }
 }

@@ -11,8 +11,7 @@ use serde_json::Value;
 use super::connection::Connection;
 use super::extrinsic::set_weights;
 use super::failure::Failure;
-use super::submission::Submission;
-use super::{Leaving, SubtensorChain, json, storage, stored};
+use super::{SubtensorChain, json, storage, stored, stored_as};
 
 /// Keys in one answer; nodes refuse more than a thousand.
 const KEYS_MAX: usize = 500;
@@ -46,8 +45,7 @@ async fn entries(connection: &Connection, prefix: &[u8], block: &str) -> Result<
     let mut after = Value::Null;
     while found.len() < NEURONS_MAX {
         let params = vec![hex(prefix).into(), KEYS_MAX.into(), after, block.into()];
-        let answer = connection.call("state_getKeysPaged", params).await?;
-        let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
+        let keys = connection.ask("state_getKeysPaged", params, json::list_of_bytes).await?;
         let keys: Vec<Vec<u8>> = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
         let Some(last) = keys.last() else { break };
         after = hex(last).into();
@@ -99,17 +97,14 @@ impl SubtensorChain {
     pub async fn standing(&self) -> Result<Option<Standing>, ChainError> {
         let question = async |connection: &Connection| {
             let Some(uid) = self.uid_at(connection).await? else { return Ok(None) };
-            let of_subnet = async |name: &str| {
-                let stored = stored(connection, &storage::subnet_key(name, self.netuid)).await?;
-                Ok::<_, Failure>(stored.unwrap_or_default())
-            };
-            let permits = of_subnet("ValidatorPermit").await?;
-            let permits = storage::permits_of(&permits).map_err(|failure| connection.named(failure))?;
+            let permits = |stored: &[u8]| storage::list_of::<bool>(stored, "permits");
+            let permits = self.of_subnet(connection, "ValidatorPermit", permits).await?;
             let permitted = (0u16..).zip(permits.iter().copied()).filter(|(_, permit)| *permit).map(|(uid, _)| uid);
-            let permits_max = storage::little_endian(&of_subnet("MaxAllowedValidators").await?) as u16;
+            let permits_max = self.of_subnet(connection, "MaxAllowedValidators", storage::little_endian).await? as u16;
             let is_full = permits_max > 0 && permitted.clone().count() >= usize::from(permits_max);
-            let weights = of_subnet("StakeWeight").await?;
-            let weights = storage::stake_weights_of(&weights).map_err(|failure| connection.named(failure))?;
+            // Each uid's share of the stake, largest 65,535.
+            let weights = |stored: &[u8]| storage::list_of::<u16>(stored, "stake weights");
+            let weights = self.of_subnet(connection, "StakeWeight", weights).await?;
             let last = permitted.min_by_key(|uid| weights.get(usize::from(*uid)).copied().unwrap_or_default());
             let least_permitted = match last.filter(|_| is_full) {
                 None => None,
@@ -119,11 +114,12 @@ impl SubtensorChain {
                     Some(self.stake_at(connection, &hotkey).await?)
                 }
             };
-            let stake_min = stored(connection, &storage::shared_key("StakeThreshold")).await?;
+            let stake_min =
+                stored_as(connection, &storage::shared_key("StakeThreshold"), storage::little_endian).await?;
             Ok(Some(Standing {
                 permit: permits.get(usize::from(uid)).copied().unwrap_or_default(),
                 stake: self.stake_at(connection, self.signer.hotkey().bytes()).await?,
-                stake_min: storage::little_endian(&stake_min.unwrap_or_default()),
+                stake_min: stake_min.unwrap_or_default(),
                 permits: permits_max,
                 least_permitted,
             }))
@@ -131,12 +127,19 @@ impl SubtensorChain {
         self.read(question).await
     }
 
+    /// Returns an entry of our subnet, as `read` reads it; the default if nothing is stored.
+    async fn of_subnet<T: Default>(
+        &self,
+        connection: &Connection,
+        name: &str,
+        read: impl FnOnce(&[u8]) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        Ok(stored_as(connection, &storage::subnet_key(name, self.netuid), read).await?.unwrap_or_default())
+    }
+
     /// Returns the stake of a hotkey by which permits are given, without child keys.
     async fn stake_at(&self, connection: &Connection, hotkey: &[u8]) -> Result<u64, Failure> {
-        let number = async |key: Vec<u8>| {
-            let stored = stored(connection, &key).await?;
-            Ok::<_, Failure>(stored.map(|stored| storage::little_endian(&stored)))
-        };
+        let number = async |key: Vec<u8>| stored_as(connection, &key, storage::little_endian).await;
         let own = number(storage::stake_key(self.netuid, hotkey)).await?.unwrap_or_default();
         let root = number(storage::stake_key(ROOT, hotkey)).await?.unwrap_or_default();
         let counted = number(storage::shared_key("TaoWeight")).await?.unwrap_or(TAO_WEIGHT);
@@ -168,23 +171,20 @@ impl Chain for SubtensorChain {
 
     async fn weights(&self) -> Result<WeightsState, ChainError> {
         let question = async |connection: &Connection| {
-            let number = async |name: &str| {
-                let stored = stored(connection, &storage::subnet_key(name, self.netuid)).await?;
-                Ok::<_, Failure>(stored.unwrap_or_default())
-            };
+            let number = async |name: &str| self.of_subnet(connection, name, storage::little_endian).await;
             let uid = self.uid_at(connection).await?;
             let mut state = WeightsState {
                 uid,
-                rate_limit: storage::little_endian(&number("WeightsSetRateLimit").await?),
-                commit_reveal: storage::little_endian(&number("CommitRevealWeightsEnabled").await?) != 0,
+                rate_limit: number("WeightsSetRateLimit").await?,
+                commit_reveal: number("CommitRevealWeightsEnabled").await? != 0,
                 ..WeightsState::default()
             };
             if let Some(uid) = uid {
-                let updates = number("LastUpdate").await?;
-                state.last_update = storage::update_of(&updates, uid).map_err(|failure| connection.named(failure))?;
+                let updates = |stored: &[u8]| storage::list_of::<u64>(stored, "updates");
+                let updates = self.of_subnet(connection, "LastUpdate", updates).await?;
+                state.last_update = updates.get(usize::from(uid)).copied().unwrap_or_default();
                 let key = [storage::weights_prefix(self.netuid), uid.to_le_bytes().to_vec()].concat();
-                let row = stored(connection, &key).await?.map(|row| storage::weights_of(&row)).transpose();
-                state.weights = row.map_err(|failure| connection.named(failure))?.unwrap_or_default();
+                state.weights = stored_as(connection, &key, storage::weights_of).await?.unwrap_or_default();
             }
             Ok(state)
         };
@@ -196,16 +196,9 @@ impl Chain for SubtensorChain {
             CommitError::Refused(why) => SubmitError::Refused(why),
             CommitError::Unknown(why) => SubmitError::Unknown(why),
         };
-        let connection = self.failover.connection().await.map_err(Failure::before_sending).map_err(port_error)?;
-        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
-        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
-        let submission = Submission { connection: &connection, signer, netuid, known_runtime };
-        let outcome = submission.send(&set_weights(netuid, weights)).await;
-        let _ = self.failover.settle(&connection, Ok(()));
-        if outcome.is_ok() {
-            leaving.stay();
-        }
-        outcome.map_err(port_error)
+        let call = set_weights(self.netuid, weights);
+        let sent = self.submitted(async |submission| submission.send(&call).await).await;
+        sent.map(drop).map_err(port_error)
     }
 
     async fn reconnect(&self) {

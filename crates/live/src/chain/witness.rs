@@ -32,8 +32,6 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Witness {
     failover: Failover,
-    patience: Duration,
-    rest: Duration,
     /// A witness that did not answer is not asked until then, because it delays every read.
     rests_until: Cell<Option<Instant>>,
 }
@@ -41,13 +39,11 @@ pub(super) struct Witness {
 impl Witness {
     /// Returns the endpoints of `failover` except the one that it uses; none if it has no other.
     pub(super) fn other_than(failover: &Failover) -> Option<Self> {
-        let patience = *failover.patience();
-        Some(Self {
-            failover: failover.beginning_with_the_second()?,
-            patience: Duration::from_millis(patience.witness_ms),
-            rest: Duration::from_millis(patience.backoff_ms_max),
-            rests_until: Cell::default(),
-        })
+        Some(Self { failover: failover.beginning_with_the_second()?, rests_until: Cell::default() })
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.failover.patience.witness_ms)
     }
 
     /// Returns whether the hash of a block may be believed that `first` gave.
@@ -61,7 +57,7 @@ impl Witness {
         said: Option<[u8; 32]>,
         is_established: bool,
     ) -> Verdict {
-        let asked = self.ask(first, self.patience, async |second| hash_at(second, block).await).await;
+        let asked = self.ask(first, self.patience(), async |second| hash_at(second, block).await).await;
         let Some((second, heard)) = asked else { return Verdict::Upheld };
         match (said, heard) {
             (Some(a), Some(b)) if a != b => self.examine(first, &second, block, a, b).await,
@@ -80,7 +76,7 @@ impl Witness {
         first: &Connection,
         question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
     ) -> Option<(String, T)> {
-        let (second, answer) = self.ask(first, self.patience, question).await?;
+        let (second, answer) = self.ask(first, self.patience(), question).await?;
         (!self.is_behind(&second).await).then(|| (second.name(), answer))
     }
 
@@ -100,7 +96,8 @@ impl Witness {
         });
         let answer = asked.await.ok().and_then(Result::ok);
         if answer.is_none() {
-            self.rests_until.set(Some(Instant::now() + self.rest));
+            let rest = Duration::from_millis(self.failover.patience.backoff_ms_max);
+            self.rests_until.set(Some(Instant::now() + rest));
         }
         answer
     }
@@ -112,7 +109,7 @@ impl Witness {
         let said = |connection: &Connection, hash| format!("{} says 0x{}", connection.name(), hex::encode(hash));
         let contradiction =
             ChainError::Disagreement { block: u64::from(block), first: said(first, a), second: said(second, b) };
-        let limit = self.patience * EXAMINATION_FACTOR;
+        let limit = self.patience() * EXAMINATION_FACTOR;
         let known = timeout(limit, async { tokio::join!(knows(first, block, b), knows(second, block, a)) }).await;
         match known.unwrap_or((None, None)) {
             (Some(false), Some(true)) => Verdict::Upheld,
@@ -145,7 +142,7 @@ impl Witness {
     /// Judges a block that the witness does not have: the witness may lag a little or be behind; otherwise the block
     /// does not exist.
     async fn beyond(&self, first: &Connection, second: &Connection, block: u32) -> Verdict {
-        let header = timeout(self.patience, second.call("chain_getHeader", Vec::new())).await;
+        let header = timeout(self.patience(), second.call("chain_getHeader", Vec::new())).await;
         let Some(number) = header.ok().and_then(Result::ok).and_then(|header| number_of(&header).ok()) else {
             return Verdict::Upheld;
         };
@@ -179,8 +176,7 @@ impl Witness {
 
 /// Returns the hash of a block as this node has it.
 pub(super) async fn hash_at(connection: &Connection, block: u32) -> Result<Option<[u8; 32]>, Failure> {
-    let answer = connection.call("chain_getBlockHash", vec![block.into()]).await?;
-    hash_of(&answer).map_err(|failure| connection.named(failure))
+    connection.ask("chain_getBlockHash", vec![block.into()], hash_of).await
 }
 
 /// Returns whether a node has a block of this number and hash; none if it does not say.

@@ -22,15 +22,12 @@ pub struct HotkeyLock {
 /// Why this process may not mine.
 #[derive(Debug, thiserror::Error)]
 pub enum HotkeyLockError {
-    /// Another process has the lock.
+    /// Another process has the lock on the hotkey's file.
     #[error(
         "another process on this machine mines with the hotkey in {}; stop that one, or mine with another hotkey",
-        .path.display()
+        .0.display()
     )]
-    Taken {
-        /// The hotkey's file.
-        path: PathBuf,
-    },
+    Taken(PathBuf),
     /// The operating system refuses.
     #[error("cannot {doing} {}: {source}; check that the file exists and is yours", .path.display())]
     Io {
@@ -57,7 +54,7 @@ impl HotkeyLock {
         let Some(file) = opened else { return Ok(Self { _file: None }) };
         match fs4::FileExt::try_lock(&file) {
             Ok(()) => Ok(Self { _file: Some(file) }),
-            Err(fs4::TryLockError::WouldBlock) => Err(HotkeyLockError::Taken { path: path() }),
+            Err(fs4::TryLockError::WouldBlock) => Err(HotkeyLockError::Taken(path())),
             Err(fs4::TryLockError::Error(source)) => Err(HotkeyLockError::Io { doing: "lock", path: path(), source }),
         }
     }
@@ -127,7 +124,7 @@ mod tests {
         assert!(matches!(HotkeyLock::take(&path), Err(HotkeyLockError::Io { .. })));
         fs::write(&path, "key").unwrap();
         let held = HotkeyLock::take(&path).unwrap();
-        assert!(matches!(HotkeyLock::take(&path), Err(HotkeyLockError::Taken { .. })));
+        assert!(matches!(HotkeyLock::take(&path), Err(HotkeyLockError::Taken(_))));
         drop(held);
         HotkeyLock::take(&path).unwrap();
     }

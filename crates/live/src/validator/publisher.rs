@@ -118,7 +118,7 @@ impl Collector {
 
 /// Uploads each window's valid rollouts after its end. Dropping it waits for the present upload.
 pub struct Publisher {
-    messages: Option<mpsc::Sender<Message>>,
+    messages: mpsc::Sender<Message>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -137,15 +137,12 @@ impl Publisher {
             runtime.block_on(publish(&bucket, &inbox, &tell));
         };
         let thread = std::thread::Builder::new().name("publish".to_owned()).spawn(work)?;
-        Ok(Self { messages: Some(messages), thread: Some(thread) })
+        Ok(Self { messages, thread: Some(thread) })
     }
 
     /// Returns a handle for the thread that judges.
-    ///
-    /// # Panics
-    /// Never before it is dropped.
     pub fn collector(&self) -> Collector {
-        Collector(self.messages.clone().expect("it is taken when dropped"))
+        Collector(self.messages.clone())
     }
 }
 
@@ -153,11 +150,12 @@ impl Observer for Publisher {
     fn event(&mut self, _: Now, _: &Event) {}
 
     fn action(&mut self, now: Now, action: &Action) {
-        let (Action::Report(Report::Window(window)), Some(messages)) = (action, &self.messages) else { return };
+        let Action::Report(Report::Window(window)) = action else { return };
         let accepted = window.receipts.iter().filter(|receipt| receipt.outcome == Outcome::Accepted);
         let accepted = accepted.map(|receipt| receipt.hotkey.clone()).collect();
         // The thread may have ended.
-        let _ = messages.send(Message::Ended { window_start: window.window_start, accepted, wall_ms: now.wall_ms });
+        let ended = Message::Ended { window_start: window.window_start, accepted, wall_ms: now.wall_ms };
+        let _ = self.messages.send(ended);
     }
 
     fn handled(&mut self, _: Now, _: &Validator) {}
@@ -165,10 +163,8 @@ impl Observer for Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        if let Some(messages) = self.messages.take() {
-            // The thread that judges may still hold a collector, so the channel stays open.
-            let _ = messages.send(Message::Stop);
-        }
+        // The thread that judges may still hold a collector, so the channel stays open.
+        let _ = self.messages.send(Message::Stop);
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has said so.
             let _ = thread.join();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use grail_contract as contract;
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayFailure, RelayPatience, RelaysError};
 use grail_loopback::drand::{CHAIN_HASH, NEWEST, honest, json, public_key, randomness, signature};
+use grail_loopback::s3::block_on;
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 
@@ -17,10 +18,6 @@ fn network() -> DrandNetwork {
 
 fn relays(urls: &[String], hedge_ms: u64) -> DrandRelays {
     DrandRelays::new(network(), urls, RelayPatience { hedge_ms, request_ms: 3_000 }).unwrap()
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn expected(round: u64) -> BeaconRound {

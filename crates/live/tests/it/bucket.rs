@@ -1,7 +1,5 @@
 //! The bucket against a real S3 server that checks signatures, permissions and conditions, on loopback.
 
-use std::path::Path;
-
 use grail_contract as contract;
 use grail_live::bucket::{AccessKey, BucketConfig, ReadAddress, S3Bucket};
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
@@ -10,7 +8,7 @@ use grail_protocol::read_credentials::ReadCredentials;
 use sha2::{Digest, Sha256};
 
 /// Returns the server's bucket under these keys.
-fn config(server: &S3Server, write: (&str, &str), read: (&str, &str)) -> BucketConfig {
+pub(super) fn config(server: &S3Server, write: (&str, &str), read: (&str, &str)) -> BucketConfig {
     let (write, read) = (AccessKey::new(write.0, write.1), AccessKey::new(read.0, read.1));
     BucketConfig::s3(server.url(), BUCKET, "us-east-1", write, read)
 }
@@ -19,7 +17,8 @@ const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 const MIB: usize = 1 << 20;
 const PUT_MS_MAX: u64 = 60_000;
 
-fn bucket(server: &S3Server) -> S3Bucket {
+/// Returns the server's bucket under its own keys.
+pub(super) fn bucket(server: &S3Server) -> S3Bucket {
     S3Bucket::new(config(server, WRITE, READ)).unwrap()
 }
 
@@ -44,16 +43,21 @@ fn the_object_lies_where_validators_look_and_says_what_it_is() {
     let server = S3Server::start();
     block_on(bucket(&server).put(KEY, b"content", &PutCondition::Absent, PUT_MS_MAX)).unwrap();
     assert_eq!(std::fs::read(server.folder.path().join(BUCKET).join(KEY)).unwrap(), b"content");
-    let reported: String = facts_about_objects(server.folder.path());
+    let files = std::fs::read_dir(server.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let reported: String = files.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
     assert!(reported.contains(&hex::encode(Sha256::digest(b"content"))), "{reported}");
     assert!(reported.contains("application/gzip"), "{reported}");
     assert!(!reported.contains("\"content_encoding\":\""), "{reported}");
 }
 
+/// Returns the bytes that a miner commits for this key.
+pub(super) fn committed((id, secret): (&str, &str)) -> Vec<u8> {
+    format!("{BUCKET:<32}{id:<32}{secret:<64}").into_bytes()
+}
+
 /// Returns the address that a validator of a network with this server builds from the bytes that a miner commits.
 fn validators_address(server: &S3Server) -> ReadAddress {
-    let committed = format!("{BUCKET:<32}{:<32}{:<64}", READ.0, READ.1);
-    let committed = ReadCredentials::parse(committed.as_bytes()).unwrap();
+    let committed = ReadCredentials::parse(&committed(READ)).unwrap();
     ReadAddress::at(&committed, format!("http://{}", server.address), "us-east-1")
 }
 
@@ -85,11 +89,6 @@ fn an_object_can_be_written_in_parts_to_see_whether_it_can() {
     block_on(bucket(&server).try_parts(KEY, b"content", PUT_MS_MAX)).unwrap();
     assert_eq!(block_on(bucket(&server).get(KEY)), Ok(None));
     assert_eq!(server.bookkeeping(".upload"), [""; 0], "parts were left");
-}
-
-fn facts_about_objects(folder: &Path) -> String {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Failures between the miner and a store, byte by byte, and the conclusion from each.
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_loopback::s3::block_on;
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use sha2::{Digest, Sha256};
@@ -9,15 +10,14 @@ const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 const PUT_MS_MAX: u64 = 20_000;
 const PLANTED: [&str; 4] = ["PLANTEDWRITEID", "planted/write+secret", "PLANTEDREADID", "planted/read+secret"];
 
-fn bucket(endpoint: &str) -> S3Bucket {
+fn config(endpoint: &str) -> BucketConfig {
     let [write, read] =
         [[PLANTED[0], PLANTED[1]], [PLANTED[2], PLANTED[3]]].map(|[id, secret]| AccessKey::new(id, secret));
-    let config = BucketConfig::s3(endpoint, "mine", "auto", write, read);
-    S3Bucket::new(BucketConfig { request_ms: 400, connect_ms: 300, ..config }).unwrap()
+    BucketConfig::s3(endpoint, "mine", "auto", write, read)
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+fn bucket(endpoint: &str) -> S3Bucket {
+    S3Bucket::new(BucketConfig { request_ms: 400, connect_ms: 300, ..config(endpoint) }).unwrap()
 }
 
 fn put(bucket: &S3Bucket) -> Result<Etag, BucketError> {
@@ -244,8 +244,7 @@ fn no_more_is_read_than_was_sent() {
 #[test]
 fn unsent_rows_have_a_limit_too() {
     let server = Server::always(response("200 OK", "ETag: \"1\"\r\n", &[b'x'; 1_025]));
-    let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
-    let config = BucketConfig::s3(server.url(), "mine", "auto", key(), key());
+    let config = config(&server.url());
     let small = S3Bucket::new(BucketConfig { object_bytes_max: 1_024, ..config.clone() }).unwrap();
     let result = block_on(small.get(KEY));
     assert!(matches!(&result, Err(BucketError::Refused(text)) if text.contains("delete it")), "{result:?}");
@@ -298,9 +297,8 @@ fn an_upload_in_parts_that_fails_is_aborted() {
     };
     let large = vec![0; 11 << 20];
     let upload = |server: &Server| {
-        let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
-        let config = BucketConfig::s3(server.url(), "mine", "auto", key(), key());
-        let bucket = S3Bucket::new(BucketConfig { part_bytes: 5 << 20, request_ms: 10_000, ..config }).unwrap();
+        let config = BucketConfig { part_bytes: 5 << 20, request_ms: 10_000, ..config(&server.url()) };
+        let bucket = S3Bucket::new(config).unwrap();
         block_on(bucket.put(KEY, &large, &PutCondition::Absent, PUT_MS_MAX)).unwrap_err()
     };
     let server = Server::start(begin);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_loopback::s3::block_on;
 use grail_loopback::scripted::{Answer, Server, response};
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use sha2::{Digest, Sha256};
@@ -20,10 +21,6 @@ fn config(server: &Server) -> BucketConfig {
 fn put(server: &Server, condition: &PutCondition) -> Result<Etag, BucketError> {
     let bucket = S3Bucket::new(config(server)).unwrap();
     block_on(bucket.put(KEY, CONTENT, condition, LIMIT_MS))
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// Returns a server with one answer per request, in order; it resets further requests.

@@ -9,13 +9,7 @@ use grail_serve::chain::{Node, Runtime, State};
 use sp_crypto_hashing::twox_128;
 use subxt::ext::codec::Encode;
 
-use grail_loopback::node::{NETUID, credentials, hotkey, soon};
-
-async fn registered_node(name: &str) -> Node {
-    let mut state = State::new(name);
-    state.register(NETUID, hotkey().hotkey(), 7);
-    grail_loopback::node::start(state).await
-}
+use grail_loopback::node::{NETUID, credentials, hotkey, registered, soon};
 
 fn settings(node: &Node) -> ChainSettings {
     let patience = ChainPatience { poll_ms: 10, ..ChainPatience::default() };
@@ -26,9 +20,14 @@ fn chain_by(settings: &ChainSettings) -> SubtensorChain {
     SubtensorChain::new(settings, Rc::new(hotkey())).expect("the settings are valid")
 }
 
+/// Returns the chain as a hotkey sees it through this node.
+pub(super) fn chain(node: &Node) -> SubtensorChain {
+    chain_by(&settings(node))
+}
+
 #[tokio::test]
 async fn it_keeps_the_contract() {
-    let node = registered_node("contract").await;
+    let node = registered("contract", 1).await;
     let genesis = Some(node.state().genesis());
     let chain = chain_by(&ChainSettings { genesis, ..settings(&node) });
     soon(contract::chain(&chain, &credentials(1))).await;
@@ -37,17 +36,17 @@ async fn it_keeps_the_contract() {
 
 #[tokio::test]
 async fn it_keeps_the_contract_where_heads_cannot_be_subscribed_to() {
-    let node = registered_node("polling").await;
+    let node = registered("polling", 1).await;
     let refusal = (-32601, "Method not found".to_owned());
     node.state().errors.insert("chain_subscribeNewHeads".to_owned(), refusal);
-    soon(contract::chain(&chain_by(&settings(&node)), &credentials(1))).await;
+    soon(contract::chain(&chain(&node), &credentials(1))).await;
     assert!(node.calls("chain_getHeader") > 2, "heads are asked for");
 }
 
 #[tokio::test]
 async fn an_unregistered_hotkey_has_no_uid() {
     let node = grail_loopback::node::start(State::new("unregistered")).await;
-    let chain = chain_by(&settings(&node));
+    let chain = chain(&node);
     assert_eq!(soon(chain.registration()).await, Ok(None));
     assert_eq!(soon(chain.commitment()).await, Ok(None));
     let refused = soon(chain.commit(&credentials(1))).await;
@@ -61,8 +60,8 @@ async fn an_unregistered_hotkey_has_no_uid() {
 
 #[tokio::test]
 async fn a_weight_is_seen_whichever_validator_gives_it() {
-    let node = registered_node("weights").await;
-    let chain = chain_by(&settings(&node));
+    let node = registered("weights", 1).await;
+    let chain = chain(&node);
     let weighted = async || {
         let set = soon(chain.weights_for(hotkey().hotkey())).await?;
         Ok(set.and_then(|set| set.is_weighted()))
@@ -94,9 +93,9 @@ async fn a_weight_is_seen_whichever_validator_gives_it() {
 
 #[tokio::test]
 async fn a_runtime_upgrade_is_noticed() {
-    let node = registered_node("upgrade").await;
+    let node = registered("upgrade", 1).await;
     node.state().runtime = Runtime::Spec365;
-    let chain = chain_by(&settings(&node));
+    let chain = chain(&node);
     assert_eq!(soon(chain.commit(&credentials(1))).await, Ok(()));
     assert_eq!(soon(chain.commit(&credentials(2))).await, Ok(()));
     assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (1, 0), "metadata is kept");
@@ -114,8 +113,8 @@ async fn a_runtime_upgrade_is_noticed() {
 
 #[tokio::test]
 async fn the_pool_may_refuse() {
-    let node = registered_node("pool").await;
-    let chain = chain_by(&settings(&node));
+    let node = registered("pool", 1).await;
+    let chain = chain(&node);
     for code in [1010, 1012, 1013, 1014] {
         let refusal = (code, "Pool".to_owned());
         node.state().errors.insert("author_submitAndWatchExtrinsic".to_owned(), refusal);
@@ -129,7 +128,7 @@ async fn the_pool_may_refuse() {
 
 #[tokio::test]
 async fn a_network_that_is_not_meant_is_refused() {
-    let node = registered_node("another network").await;
+    let node = registered("another network", 1).await;
     let address = format!("{}/?apikey=hunter2hunter2", node.address());
     let settings = ChainSettings { endpoints: vec![address], genesis: Some([1; 32]), ..settings(&node) };
     let chain = chain_by(&settings);
@@ -146,8 +145,8 @@ async fn a_network_that_is_not_meant_is_refused() {
 
 #[tokio::test]
 async fn blocks_beyond_the_chains_range_are_not_requested() {
-    let node = registered_node("far").await;
-    let chain = chain_by(&settings(&node));
+    let node = registered("far", 1).await;
+    let chain = chain(&node);
     assert_eq!(soon(chain.block_hash(u64::MAX)).await, Ok(None));
     assert!(soon(chain.block_hash(0)).await.is_ok_and(|hash| hash.is_some()));
     let refused = soon(chain.commit(&[0; 129])).await;

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use grail_live::chain::{ChainPatience, ChainSettings, Fitness, SubtensorChain};
 use grail_loopback::node::trouble::{self, Gate};
-use grail_loopback::node::{NETUID, credentials, hotkey, is_silent, soon};
+use grail_loopback::node::{NETUID, credentials, hotkey, is_silent, registered, soon};
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, LAG_BLOCKS_MAX};
 use grail_serve::chain::{Node, State};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 async fn node(name: &str) -> Node {
-    let mut state = State::new(name);
-    state.register(NETUID, hotkey().hotkey(), 7);
-    grail_loopback::node::start(state).await
+    registered(name, 1).await
 }
 
 fn chain(endpoints: &[&str]) -> SubtensorChain {
@@ -233,9 +231,7 @@ async fn the_second_opinion_is_never_that_of_the_endpoint_in_use() {
 
 #[tokio::test]
 async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
-    let mut state = State::new("one chain");
-    state.register(NETUID, hotkey().hotkey(), 7);
-    let node = Node::start(state, grail_loopback::node::BLOCK_MS, 2).await.expect("a free port");
+    let node = registered("one chain", 2).await;
     let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
     soon(made(&node, 3)).await;
     let alone = soon(chain(&doors[..1]).block_hash(3)).await;
@@ -255,9 +251,7 @@ async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
 
 /// Returns two doors of one node on which our hotkey is registered.
 async fn two_doors(name: &str) -> Node {
-    let mut state = State::new(name);
-    state.register(NETUID, hotkey().hotkey(), 7);
-    let node = Node::start(state, grail_loopback::node::BLOCK_MS, 2).await.expect("a free port");
+    let node = registered(name, 2).await;
     soon(made(&node, LAG_BLOCKS_MAX + 10)).await;
     node
 }
@@ -364,17 +358,13 @@ async fn a_missing_uid_is_believed_only_if_no_endpoint_shows_one() {
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
     node.state().deregister(NETUID, hotkey().hotkey());
     assert_eq!(soon(chain.registration()).await, Ok(None), "both endpoints are up to date");
-    let (lying, honest) = (node_without_uid("lying").await, self::node("honest").await);
+    let lying = grail_loopback::node::start(State::new("lying")).await;
+    soon(made(&lying, 1)).await;
+    let honest = self::node("honest").await;
     let chain = self::chain(&[lying.address(), honest.address()]);
     let answer = soon(chain.registration()).await;
     assert!(matches!(&answer, Err(ChainError::Malformed(why)) if why.contains("shows no uid")), "{answer:?}");
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)), "the honest one is in use");
-}
-
-async fn node_without_uid(name: &str) -> Node {
-    let node = grail_loopback::node::start(State::new(name)).await;
-    soon(made(&node, 1)).await;
-    node
 }
 
 /// Makes the first of two doors lie.

@@ -2,11 +2,8 @@
 
 use grail_contract as contract;
 use grail_live::clock::SystemClock;
+use grail_loopback::s3::block_on;
 use grail_miner::ports::{Clock, within};
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
-}
 
 #[test]
 fn the_contract_holds() {

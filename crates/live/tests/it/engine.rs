@@ -8,14 +8,11 @@ use grail_cuda::{CudaSettings, ProofWatch};
 use grail_engine::CpuEngine;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::engine::CpuWorker;
+use grail_loopback::s3::block_on;
 use grail_miner::ports::{Engine, GenerateRequest};
 use grail_protocol::generation::StreamKey;
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
 
 fn request(engine: &dyn Engine) -> GenerateRequest {
     let problem = Problem::canonical("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "0xab", 0);
@@ -48,7 +45,7 @@ fn gpus(deterministic: bool) -> Option<CudaWorkers> {
 
 #[test]
 fn the_contract_holds_on_a_cpu() {
-    let worker = CpuWorker::start(CpuEngine::toy().unwrap()).unwrap();
+    let worker = CpuWorker::start_watched(CpuEngine::toy().unwrap(), Arc::new(|_, _| {})).unwrap();
     block_on(contract::deterministic_engine(&worker, &request(&worker)));
 }
 

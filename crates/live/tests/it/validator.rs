@@ -1,16 +1,16 @@
 //! A validator's adapters: the chain's hotkeys and weights, miners' buckets.
 
-use std::rc::Rc;
-
-use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
-use grail_live::chain::{ChainPatience, ChainSettings, Standing, SubtensorChain};
+use grail_live::chain::Standing;
 use grail_live::validator::{MinersBuckets, ReadFrom};
 use grail_loopback::node::{NETUID, credentials, hotkey, soon};
-use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
+use grail_loopback::s3::{READ, S3Server, block_on};
 use grail_miner::ports::{Bucket, PutCondition};
 use grail_protocol::signature::Keypair;
 use grail_serve::chain::{Node, Runtime, State};
 use grail_validator::ports::{Chain, Store, StoreError, SubmitError};
+
+use super::bucket::{bucket, committed};
+use super::chain::chain;
 
 const UID: u16 = 7;
 
@@ -28,12 +28,6 @@ fn miner(uid: u16) -> Keypair {
     let mut seed = [9; 32];
     seed[..2].copy_from_slice(&uid.to_le_bytes());
     Keypair::from_seed(&seed)
-}
-
-fn chain(node: &Node) -> SubtensorChain {
-    let patience = ChainPatience { poll_ms: 10, ..ChainPatience::default() };
-    let settings = ChainSettings { patience, ..ChainSettings::custom([node.address()], NETUID) };
-    SubtensorChain::new(&settings, Rc::new(hotkey())).unwrap()
 }
 
 #[tokio::test]
@@ -114,10 +108,6 @@ async fn refusals_of_the_chain_are_reported() {
 
 const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 
-fn committed((id, secret): (&str, &str)) -> Vec<u8> {
-    format!("{BUCKET:<32}{id:<32}{secret:<64}").into_bytes()
-}
-
 fn buckets(server: &S3Server) -> MinersBuckets {
     let from = ReadFrom::Server { endpoint: server.url(), region: "us-east-1".to_owned() };
     MinersBuckets::new(from, 10_000).unwrap()
@@ -130,8 +120,7 @@ fn a_file_is_read_with_what_its_miner_has_committed_and_nothing_else() {
     block_on(async {
         assert_eq!(buckets.look(&committed(READ), KEY).await, Ok(None));
         assert_eq!(buckets.fetch(&committed(READ), KEY).await, Ok(None));
-        let key = |(id, secret): (&str, &str)| AccessKey::new(id, secret);
-        let own = S3Bucket::new(BucketConfig::s3(server.url(), BUCKET, "us-east-1", key(WRITE), key(READ))).unwrap();
+        let own = bucket(&server);
         own.put(KEY, b"a file", &PutCondition::Absent, 10_000).await.unwrap();
         let facts = buckets.look(&committed(READ), KEY).await.unwrap().unwrap();
         assert_eq!(facts.bytes, 6);
@@ -148,8 +137,7 @@ fn a_file_above_the_limit_is_refused() {
     let server = S3Server::start();
     let buckets = buckets(&server).with_limit(5);
     block_on(async {
-        let key = |(id, secret): (&str, &str)| AccessKey::new(id, secret);
-        let own = S3Bucket::new(BucketConfig::s3(server.url(), BUCKET, "us-east-1", key(WRITE), key(READ))).unwrap();
+        let own = bucket(&server);
         for (bytes, is_read) in [(b"12345".as_slice(), true), (b"123456", false)] {
             own.delete(KEY).await.unwrap();
             own.put(KEY, bytes, &PutCondition::Absent, 10_000).await.unwrap();

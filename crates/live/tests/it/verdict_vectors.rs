@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_golden::{VerdictVector, VerdictVectors, verdict_value};
-use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_live::bucket::S3Bucket;
 use grail_live::clock::SystemClock;
 use grail_live::validator::{JudgeThread, MinersBuckets, Published, Publisher, ReadFrom};
-use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
+use grail_loopback::s3::{READ, S3Server, WRITE, block_on};
 use grail_miner::ports::{Bucket, PutCondition};
 use grail_protocol::generation::ProofModel;
 use grail_protocol::python_json::{self, Value};
@@ -23,6 +23,8 @@ use grail_validator::ports::{
 use grail_validator::{Action, Event, JournalRecord, MinerReceipt, Outcome, Report, Settings, Validator};
 use grail_verify::{Scope, Verdict, WindowFacts, verify_value};
 use tokio::sync::Notify;
+
+use super::bucket::{bucket, committed, config};
 
 const UID: u16 = 7;
 
@@ -88,17 +90,20 @@ struct Found {
     is_done: Rc<Notify>,
 }
 
-impl Observer for Found {
+/// An observer that is read afterwards.
+struct Shared(Rc<RefCell<Found>>);
+
+impl Observer for Shared {
     fn event(&mut self, _: Now, event: &Event) {
         if let Event::Judged { result, .. } = event {
-            self.verdicts.push(result.clone().unwrap().verdict);
+            self.0.borrow_mut().verdicts.push(result.clone().unwrap().verdict);
         }
     }
 
     fn action(&mut self, _: Now, action: &Action) {
         match action {
-            Action::Report(Report::Miner(receipt)) => self.receipts.push((**receipt).clone()),
-            Action::Report(Report::Window(_)) => self.is_done.notify_one(),
+            Action::Report(Report::Miner(receipt)) => self.0.borrow_mut().receipts.push((**receipt).clone()),
+            Action::Report(Report::Window(_)) => self.0.borrow().is_done.notify_one(),
             _ => {}
         }
     }
@@ -121,10 +126,9 @@ impl Setting {
         let vectors = VerdictVectors::read(&fixtures).unwrap();
         let facts = vectors.facts.clone();
         let server = S3Server::start();
-        let bucket = S3Bucket::new(config(&server)).unwrap();
+        let bucket = bucket(&server);
         let from = ReadFrom::Server { endpoint: server.url(), region: "us-east-1".to_owned() };
-        let committed = format!("{BUCKET:<32}{:<32}{:<64}", READ.0, READ.1).into_bytes();
-        let world = Rc::new(OneMiner { facts: facts.clone(), committed });
+        let world = Rc::new(OneMiner { facts: facts.clone(), committed: committed(READ) });
         let selected = Rc::new(Selected(JournalRecord::Selected {
             window_start: facts.window_start,
             block_hash: facts.block_hash.clone(),
@@ -165,30 +169,10 @@ impl Setting {
     }
 }
 
-fn config(server: &S3Server) -> BucketConfig {
-    let key = |(id, secret): (&str, &str)| AccessKey::new(id, secret);
-    BucketConfig::s3(server.url(), BUCKET, "us-east-1", key(WRITE), key(READ))
-}
-
 fn judge(fixtures: &Path, facts: &WindowFacts) -> JudgeThread {
     let fixtures = fixtures.to_owned();
     let model = move || Ok(Rc::new(VerdictVectors::read(&fixtures).unwrap().model) as Rc<dyn ProofModel>);
     JudgeThread::start::<std::io::Error>(facts.validator_hotkey.clone(), model).unwrap()
-}
-
-/// An observer that is read afterwards.
-struct Shared(Rc<RefCell<Found>>);
-
-impl Observer for Shared {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.0.borrow_mut().event(now, event);
-    }
-
-    fn action(&mut self, now: Now, action: &Action) {
-        self.0.borrow_mut().action(now, action);
-    }
-
-    fn handled(&mut self, _: Now, _: &Validator) {}
 }
 
 #[test]
@@ -227,8 +211,8 @@ fn valid_rollouts_of_an_accepted_file_are_published_once_and_those_of_a_rejected
     let mut published = Vec::new();
     for document in &documents {
         let sender = sender.clone();
-        let publisher =
-            Publisher::start(config(&setting.server), move |outcome| sender.send(outcome).unwrap()).unwrap();
+        let config = config(&setting.server, WRITE, READ);
+        let publisher = Publisher::start(config, move |outcome| sender.send(outcome).unwrap()).unwrap();
         let judge = judge(&fixtures, &setting.vectors.facts).publishing(Some(publisher.collector()));
         setting.ports.recompute = Rc::new(judge);
         let found = setting.judged(document, Some(publisher));

@@ -46,54 +46,51 @@ impl Gate {
 
 /// Returns an endpoint that accepts connections and never says a word.
 pub async fn silent() -> String {
-    let (listener, address) = listener().await;
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((socket, _)) = listener.accept().await {
-            held.push(socket);
-        }
-    });
-    address
+    serving(|socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await
 }
 
 /// Returns an endpoint that answers every handshake with this HTTP status.
 pub async fn refusing(status: &'static str) -> String {
-    let (listener, address) = listener().await;
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let _ = request(&mut socket).await;
-            let _ = socket.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
-        }
-    });
-    address
+    serving(move |mut socket| async move {
+        let _ = request(&mut socket).await;
+        let _ = socket.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
+    })
+    .await
 }
 
 /// An endpoint that shakes hands, waits for a message, and closes with this code.
 pub async fn closing(code: u16) -> String {
-    let (listener, address) = listener().await;
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            shake_hands(&mut socket).await;
-            let _ = socket.read(&mut [0; 1024]).await;
-            let _ = socket.write_all(&[&[0x88, 0x02][..], &code.to_be_bytes()].concat()).await;
-            let _ = socket.read(&mut [0; 1024]).await;
-        }
-    });
-    address
+    serving(move |mut socket| async move {
+        shake_hands(&mut socket).await;
+        let _ = socket.read(&mut [0; 1024]).await;
+        let _ = socket.write_all(&[&[0x88, 0x02][..], &code.to_be_bytes()].concat()).await;
+        let _ = socket.read(&mut [0; 1024]).await;
+    })
+    .await
 }
 
 /// Returns an endpoint that shakes hands, waits for a message, and announces an answer of this many bytes, of which
 /// none comes.
 pub async fn announcing(bytes: u64) -> String {
+    serving(move |mut socket| async move {
+        shake_hands(&mut socket).await;
+        let _ = socket.read(&mut [0; 1024]).await;
+        let _ = socket.write_all(&[&[0x81, 0x7f][..], &bytes.to_be_bytes()].concat()).await;
+        while socket.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+    })
+    .await
+}
+
+/// Returns an endpoint that does this with each connection.
+async fn serving<F: Future<Output = ()> + Send + 'static>(work: impl Fn(TcpStream) -> F + Send + 'static) -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                shake_hands(&mut socket).await;
-                let _ = socket.read(&mut [0; 1024]).await;
-                let _ = socket.write_all(&[&[0x81, 0x7f][..], &bytes.to_be_bytes()].concat()).await;
-                while socket.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
-            });
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(work(socket));
         }
     });
     address

@@ -1,8 +1,7 @@
-//! Parts of answers that methods, subscriptions and runtime calls share.
+//! Parts of answers that methods and subscriptions share.
 
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
-use subxt::ext::codec::Encode;
 
 use super::hex_text;
 use super::state::{Block, PoolRefusal, State};
@@ -28,9 +27,4 @@ pub(super) fn version_json(state: &State) -> Value {
 /// Returns the pool's refusal as nodes word it.
 pub(super) fn refusal(PoolRefusal(why): PoolRefusal) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))
-}
-
-/// Returns the metadata in the format of a version, encoded as the runtime's own call answers it.
-pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
-    state.runtime.metadata_in(version).map(<[u8]>::to_vec).encode()
 }

@@ -23,23 +23,23 @@ const METHODS: &[(&str, Method)] = &[
     ("author_submitExtrinsic", submit),
     ("chain_getBlock", block),
     ("chain_getBlockHash", block_hash),
-    ("chain_getFinalizedHead", finalized_head),
-    ("chain_getHead", best_head),
+    ("chain_getFinalizedHead", |view, state, _| Ok(json!(state.hash(view.finalized(state))))),
+    ("chain_getHead", |view, state, _| Ok(json!(state.hash(view.head(state))))),
     ("chain_getHeader", header),
     ("rpc_methods", names),
     ("state_call", call),
     ("state_getKeysPaged", keys_paged),
     ("state_getMetadata", metadata),
-    ("state_getRuntimeVersion", runtime_version),
+    ("state_getRuntimeVersion", |_, state, _| Ok(version_json(state))),
     ("state_getStorage", storage),
     ("state_getStorageAt", storage),
     ("state_queryStorageAt", query_storage),
     ("system_accountNextIndex", next_index),
-    ("system_chain", chain_name),
+    ("system_chain", |_, _, _| Ok("Served".into())),
     ("system_health", health),
-    ("system_name", node_name),
-    ("system_properties", properties),
-    ("system_version", node_version),
+    ("system_name", |_, _, _| Ok("grail sim serve".into())),
+    ("system_properties", |_, _, _| Ok(json!({ "ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO" }))),
+    ("system_version", |_, _, _| Ok(env!("CARGO_PKG_VERSION").into())),
 ];
 
 /// Returns everything that a door answers.
@@ -73,14 +73,6 @@ fn block_hash(view: &View, state: &mut State, params: &[Value]) -> Answer {
     Ok((number <= head).then(|| state.hash(number)).flatten().map_or(Value::Null, Value::from))
 }
 
-fn best_head(view: &View, state: &mut State, _: &[Value]) -> Answer {
-    Ok(json!(state.hash(view.head(state))))
-}
-
-fn finalized_head(view: &View, state: &mut State, _: &[Value]) -> Answer {
-    Ok(json!(state.hash(view.finalized(state))))
-}
-
 fn header(view: &View, state: &mut State, params: &[Value]) -> Answer {
     Ok(found(view, state, params).map_or(Value::Null, |(number, block)| header_json(number, block)))
 }
@@ -101,10 +93,6 @@ fn found<'a>(view: &View, state: &'a State, params: &[Value]) -> Option<(u64, &'
             Some((head, state.blocks.get(head as usize)?))
         }
     }
-}
-
-fn runtime_version(_: &View, state: &mut State, _: &[Value]) -> Answer {
-    Ok(version_json(state))
 }
 
 fn metadata(_: &View, state: &mut State, _: &[Value]) -> Answer {
@@ -170,22 +158,6 @@ fn pending_extrinsics(_: &View, state: &mut State, _: &[Value]) -> Answer {
 fn names(_: &View, _: &mut State, _: &[Value]) -> Answer {
     let answered = METHODS.iter().map(|(name, _)| *name);
     Ok(json!({ "methods": answered.chain(subscriptions::NAMES.iter().copied()).collect::<Vec<_>>() }))
-}
-
-fn chain_name(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok("Served".into())
-}
-
-fn node_name(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok("grail sim serve".into())
-}
-
-fn node_version(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok(env!("CARGO_PKG_VERSION").into())
-}
-
-fn properties(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok(json!({ "ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO" }))
 }
 
 fn health(view: &View, _: &mut State, _: &[Value]) -> Answer {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jsonrpsee::server::{ServerBuilder, ServerHandle};
 use subxt::ext::codec::Encode;
@@ -17,6 +17,7 @@ use super::origin::RefuseOrigins;
 use super::state::State;
 use super::storage_keys::now_key;
 use super::view::{Lie, Shared, View};
+use crate::unix_ms;
 
 /// A node that makes blocks while it is held.
 pub struct Node {
@@ -122,9 +123,7 @@ impl Door {
         *self.view.frozen_at.lock().expect("no holder panicked") = head;
         self.view.shared.changed();
     }
-}
 
-impl Door {
     /// Shows the chain like a node that is still syncing and a week behind, with nobody registered; or as it is.
     pub fn set_syncing(&self, is_syncing: bool) {
         let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
@@ -145,10 +144,6 @@ impl Door {
         drop(false_heads);
         self.view.shared.changed();
     }
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {

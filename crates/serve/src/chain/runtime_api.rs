@@ -7,7 +7,6 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
 use subxt::Metadata;
 use subxt::ext::codec::{Compact, Decode, Encode};
 
-use super::answers::metadata_at;
 use super::state::State;
 
 /// Structures that describe one neuron each.
@@ -39,9 +38,11 @@ const NEURON_FIELDS: [&str; 21] = [
 
 /// Returns the answer to a call such as `SubnetInfoRuntimeApi_get_metagraph`; none if the runtime has no such call.
 pub(super) fn answer(state: &State, method: &str, arguments: &[u8]) -> Option<Vec<u8>> {
-    let argument = |arguments: &[u8]| u32::decode(&mut &arguments[..]).ok();
     match method {
-        "Metadata_metadata_at_version" => return Some(metadata_at(state, argument(arguments)?)),
+        "Metadata_metadata_at_version" => {
+            let version = u32::decode(&mut &arguments[..]).ok()?;
+            return Some(state.runtime.metadata_in(version).map(<[u8]>::to_vec).encode());
+        }
         "Metadata_metadata_versions" => return Some(state.runtime.metadata_versions().to_vec().encode()),
         "AccountNonceApi_account_nonce" => {
             let account = <[u8; 32]>::decode(&mut &arguments[..]).ok()?;

@@ -1,7 +1,6 @@
 //! The chain itself: blocks, storage, the pool, and its faults.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_protocol::constants::window_start;
 use serde_json::Value;
@@ -13,6 +12,7 @@ use super::extrinsic::Extrinsic;
 use super::runtime::Runtime;
 use super::storage_keys::{now_key, number_key};
 use super::{decoded, hex_text};
+use crate::unix_ms;
 
 /// A window's first block is replaced when this many follow it.
 const REPLACED_AFTER_BLOCKS: u64 = 2;
@@ -134,8 +134,7 @@ impl State {
         }
         let parent = self.blocks.last().map(|block| block.hash).unwrap_or_default();
         // Every block starts with the time, set by its author.
-        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let unix_ms = unix_ms.saturating_add_signed(self.clock_offset_ms);
+        let unix_ms = unix_ms().saturating_add_signed(self.clock_offset_ms);
         self.storage.insert(now_key(), unix_ms.encode());
         self.storage.insert(number_key(), (number as u32).encode());
         let mut extrinsics = vec![set_time(unix_ms)];

@@ -86,7 +86,8 @@ async fn submit(params: Params<'static>, pending: PendingSubscriptionSink, view:
     }
     let extrinsic = decoded(&params.one::<String>().unwrap_or_default());
     let mut changes = view.changes();
-    if let Err(why) = submitted(view, &extrinsic) {
+    let submitted = view.state().submit(&extrinsic);
+    if let Err(why) = submitted {
         return pending.reject(refusal(why)).await;
     }
     let Ok(sink) = pending.accept().await else { return };
@@ -108,10 +109,6 @@ async fn submit(params: Params<'static>, pending: PendingSubscriptionSink, view:
             return;
         }
     }
-}
-
-fn submitted(view: &View, extrinsic: &[u8]) -> Result<(), super::PoolRefusal> {
-    view.state().submit(extrinsic)
 }
 
 /// Returns the number and hash of the block that includes an extrinsic, and the newest block's number.
