@@ -170,8 +170,7 @@ fn all_cases(library: &Path, wanted: usize) -> Vec<Case> {
     let counted = counted.map(|thread| thread.join().expect("it was to be counted only, see above"));
     let cases = counted.iter().flat_map(|(of, count)| {
         println!("{of}: {count} calls from start to receipt");
-        let once_and_for_good =
-            |number| [false, true].map(|for_good| Case { of: *of, fail_at: Some(number), for_good });
+        let once_and_for_good = |number| [false, true].map(|for_good| Case { of, fail_at: Some(number), for_good });
         spread(*count, wanted).into_iter().flat_map(once_and_for_good)
     });
     cases.collect()
