@@ -44,7 +44,7 @@ use grail_miner::ports::Now;
 pub use banner::{Banner, BannerFacts};
 pub use bars::bars;
 
-pub use exposition::{TextFormat, as_prometheus};
+pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{EngineMeter, GpuFigures, GpuProbe};
 pub use metrics::row::Row;

@@ -23,7 +23,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
-use super::exposition::{TextFormat, as_prometheus};
+use super::exposition::TextFormat;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, SinkSender};
 use crate::SharedState;
@@ -336,11 +336,7 @@ impl Exposition {
     /// # Errors
     /// If a metric cannot be written as text, which a metric of these kinds always can.
     pub fn render_as(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
-        let text = self.render()?;
-        Ok(match format {
-            TextFormat::OpenMetrics => text,
-            TextFormat::Prometheus => as_prometheus(&text),
-        })
+        Ok(format.of(self.render()?))
     }
 
     /// OpenMetrics text of this moment.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grail_observe::{Scrape, TextFormat, as_prometheus};
+use grail_observe::{Scrape, TextFormat};
 use grail_validator::driver::Observer;
 use grail_validator::ports::Now;
 use grail_validator::{Action, Event, Report, Validator};
@@ -66,10 +66,7 @@ impl Scrape for ValidatorMetrics {
     fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
         let (registry, mut text) = (registry(&self.state()), String::new());
         encode(&mut text, &registry)?;
-        Ok(match format {
-            TextFormat::OpenMetrics => text,
-            TextFormat::Prometheus => as_prometheus(&text),
-        })
+        Ok(format.of(text))
     }
 
     fn restart_reasons(&self) -> Vec<String> {
