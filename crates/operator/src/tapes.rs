@@ -1,6 +1,6 @@
 //! Lists tapes, and chooses steps of one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
@@ -54,14 +54,6 @@ pub struct StepFilter {
     pub to: Option<u64>,
 }
 
-/// A readable tape, with facts about its file.
-struct Listed<'a, R: Role> {
-    path: &'a PathBuf,
-    tape: Tape<R>,
-    bytes: u64,
-    age_s: u64,
-}
-
 /// Summary of several tapes.
 #[derive(Debug, Default)]
 pub struct TapeList {
@@ -81,8 +73,8 @@ impl TapeList {
         let mut list = Self::default();
         for path in paths {
             match AnyTape::read(path) {
-                Ok(AnyTape::Miner(tape)) => list.add(Listed::of(path, tape)?),
-                Ok(AnyTape::Validator(tape)) => list.add(Listed::of(path, tape)?),
+                Ok(AnyTape::Miner(tape)) => list.add(path, &tape)?,
+                Ok(AnyTape::Validator(tape)) => list.add(path, &tape)?,
                 Err(error) => list.unreadable.push(error.to_string()),
             }
         }
@@ -94,8 +86,10 @@ impl TapeList {
         table::render(&["tape", "KiB", "age", "program", "engine", "window", "steps", "outcome"], &self.rows)
     }
 
-    fn add<R: Role>(&mut self, listed: Listed<'_, R>) {
-        let Listed { path, tape, bytes, age_s } = listed;
+    fn add<R: Role>(&mut self, path: &Path, tape: &Tape<R>) -> anyhow::Result<()> {
+        let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let elapsed = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let (bytes, age_s) = (metadata.len(), elapsed.unwrap_or_default().as_secs());
         let (windows, steps) = (tape.windows(), tape.steps().count());
         self.documents.push(Schema::TapeList.stamp(json!({
             "tape": path.display().to_string(),
@@ -128,14 +122,7 @@ impl TapeList {
         if windows.is_empty() {
             self.rows.push(shown.into_iter().chain(["-".to_owned(), steps.to_string(), "-".to_owned()]).collect());
         }
-    }
-}
-
-impl<'a, R: Role> Listed<'a, R> {
-    fn of(path: &'a PathBuf, tape: Tape<R>) -> anyhow::Result<Self> {
-        let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let age_s = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        Ok(Self { path, tape, bytes: metadata.len(), age_s: age_s.unwrap_or_default().as_secs() })
+        Ok(())
     }
 }
 
