@@ -171,7 +171,7 @@ mod tests {
         metrics.action(Now::default(), &Action::Report(Report::Window(Box::new(window))));
         metrics.event(Now::default(), &Event::HeadMoved(Head { number: 151 }));
         assert_eq!(metrics.obstacles(), ["the newest window that is judged is 60"]);
-        metrics.state().event_at -= Duration::from_secs(7_200);
+        metrics.state().last_event.0 -= Duration::from_secs(7_200);
         assert_eq!(metrics.restart_reasons(), ["nothing has happened for 7200 s"]);
     }
 }
