@@ -3,13 +3,11 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
+use super::InitNetwork;
 use super::wallets::Found;
-use super::{InitNetwork, Secret};
-use grail_terminal::output;
-use grail_terminal::printable;
-use grail_terminal::{Exit, ExitError};
+use grail_terminal::{Exit, ExitError, output, printable};
 use grail_wallet::ask_unseen;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Asks questions on standard error and reads answers from standard input.
 pub(super) struct Questions {
@@ -39,7 +37,7 @@ impl Questions {
     }
 
     /// Returns an answer that is not shown while it is typed. An empty one keeps the answer before, if there is one.
-    pub(super) fn secret(&mut self, question: &str, before: &Secret) -> Result<Secret, ExitError> {
+    pub(super) fn secret(&mut self, question: &str, before: &SecretString) -> Result<SecretString, ExitError> {
         let has_before = !before.expose_secret().is_empty();
         let question = if has_before { format!("{question}, empty for the one before") } else { question.to_owned() };
         loop {
