@@ -152,21 +152,13 @@ impl Observer for Log {
             return;
         };
         match report {
-            Report::WindowOpened { window_start: window, with_beacon: true } => {
-                tracing::info!(
-                    window,
-                    with_beacon = true,
-                    "window {window}: started, randomness from block hash and beacon"
-                );
-            }
-            Report::WindowOpened { window_start: window, with_beacon: false } => {
-                self.windows_without_beacon += 1;
-                let count = self.windows_without_beacon;
-                tracing::info!(
-                    window,
-                    with_beacon = false,
-                    "window {window}: started, randomness from the block hash alone ({count} so far)"
-                );
+            Report::WindowOpened { window_start: window, with_beacon } => {
+                self.windows_without_beacon += u64::from(!with_beacon);
+                let source = match with_beacon {
+                    true => "block hash and beacon".to_owned(),
+                    false => format!("the block hash alone ({} so far)", self.windows_without_beacon),
+                };
+                tracing::info!(window, with_beacon, "window {window}: started, randomness from {source}");
             }
             Report::GroupClean { window_start: window, index: group, clean_prefix, successes } => tracing::info!(
                 window,
