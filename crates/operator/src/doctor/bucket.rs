@@ -42,12 +42,10 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let (ours, validators) = match bucket(&storage.write).and_then(|ours| Ok((ours, bucket(&storage.read)?))) {
         Ok(buckets) => buckets,
         Err(error) => {
+            let mut checks = vec![Check::blocked_by(WRITE, Obstacle::Configuration, &error.to_string(), "; ")];
             let skipped = [READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
-            let skipped = skipped.map(|code| Check::skipped(code, WRITE));
-            return [Check::blocked_by(WRITE, Obstacle::Configuration, &error.to_string(), "; ")]
-                .into_iter()
-                .chain(skipped)
-                .collect();
+            checks.extend(skipped.map(|code| Check::skipped(code, WRITE)));
+            return checks;
         }
     };
     let stamp = unix_ms();

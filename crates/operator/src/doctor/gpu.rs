@@ -77,21 +77,12 @@ fn absent(error: &CudaError, network: Network) -> Check {
     let text = error.to_string();
     let (value, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see what `nvidia-smi` says"));
     let is_none = matches!(error, CudaError::LibraryMissing { library: "cuda" } | CudaError::NoDevice { count: 0, .. });
-    match (is_none, network) {
-        (false, _) => Check::blocked(DEVICE, Obstacle::Configuration, value, remedy),
-        (true, Network::Custom) => Check::blocked(
-            DEVICE,
-            Obstacle::Configuration,
-            value,
-            "mine on a machine with an NVIDIA GPU and its driver, or with --device cpu",
-        ),
-        (true, _) => Check::blocked(
-            DEVICE,
-            Obstacle::Configuration,
-            value,
-            "mine on a machine with an NVIDIA GPU and its driver: proofs of anything else are rejected",
-        ),
-    }
+    let remedy = match (is_none, network) {
+        (false, _) => remedy,
+        (true, Network::Custom) => "mine on a machine with an NVIDIA GPU and its driver, or with --device cpu",
+        (true, _) => "mine on a machine with an NVIDIA GPU and its driver: proofs of anything else are rejected",
+    };
+    Check::blocked(DEVICE, Obstacle::Configuration, value, remedy)
 }
 
 fn described(device: &DeviceDescription) -> Check {

@@ -1,7 +1,5 @@
 //! Prerequisites of a validator: a uid with a permit, a subnet without commit-reveal, and miners to judge.
 
-use std::time::Duration;
-
 use grail_live::chain::{Standing, SubtensorChain};
 use grail_miner::ports::ChainError;
 use grail_protocol::read_credentials::ReadCredentials;
@@ -26,7 +24,7 @@ pub async fn examine_validator(
     limits: &Limits,
     model: anyhow::Result<String>,
 ) -> Examination {
-    let call = Duration::from_millis(limits.call_ms);
+    let call = limits.call();
     let weights = tokio::time::timeout(call, Chain::weights(chain)).await;
     let standing = tokio::time::timeout(call, chain.standing()).await;
     let metagraph = tokio::time::timeout(call, Chain::metagraph(chain)).await;
