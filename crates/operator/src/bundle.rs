@@ -4,12 +4,13 @@ mod redaction;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 pub use self::redaction::Redactor;
+use crate::tapes::tapes_in;
 use crate::why::{of_hotkey, receipts};
 use grail_journal::records_of;
 use grail_miner::ports::JournalRecord;
@@ -100,7 +101,7 @@ impl Bundle {
 /// Returns the window from every tape that has it: more than one if the miner restarted within it.
 fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec<Tape>> {
     let mut found = Vec::new();
-    for path in tapes_below(sources.tapes) {
+    for path in tapes_in(sources.tapes).unwrap_or_default() {
         let read = Tape::read(&path);
         let is_of_another = |tape: &Tape| {
             let its = tape.header.settings.hotkey.to_ss58();
@@ -119,14 +120,6 @@ fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec
         missing.push(format!("no tape in {} has window {}", sources.tapes.display(), sources.window));
     }
     Ok(found)
-}
-
-fn tapes_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
-    paths.sort();
-    paths
 }
 
 /// Returns the journal's records, rollouts by number alone: the tape has them.

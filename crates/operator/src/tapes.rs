@@ -1,5 +1,6 @@
 //! Lists tapes, and chooses steps of one.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -36,6 +37,17 @@ pub const EVENT_KINDS: [&str; 22] = [
     "weights_read",
     "weights_answered",
 ];
+
+/// Returns the tapes in a folder, by name, which starts with their time.
+///
+/// # Errors
+/// The operating system's error if the folder cannot be read.
+pub(crate) fn tapes_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
+    paths.sort();
+    Ok(paths)
+}
 
 /// Which steps of a tape.
 #[derive(Debug, Args)]

@@ -1,13 +1,14 @@
 //! A window's story in the order of time, from its tape.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use grail_debugger::timeline::{Call, End, Gatherer, WindowLanes};
 use grail_tape::Tape;
 
 use super::Cause;
+use crate::tapes::tapes_in;
 
 /// Most lines of a story; a window with more of them shows its first and last ones.
 const LINES_MAX: usize = 24;
@@ -17,11 +18,8 @@ const LINES_MAX: usize = 24;
 /// # Errors
 /// If no tape there holds the window.
 pub fn story(tapes: &Path, window: u64, hotkey: Option<&str>) -> anyhow::Result<Vec<Cause>> {
-    let folder = std::fs::read_dir(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
-    let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
-    // Names start with the time, and the window asked for is most often a late one.
-    paths.sort();
+    let paths = tapes_in(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
+    // The window asked for is most often a late one.
     for path in paths.iter().rev() {
         let Ok(tape) = Tape::read(path) else { continue };
         if hotkey.is_some_and(|wanted| tape.header.settings.hotkey.to_ss58() != wanted) {
