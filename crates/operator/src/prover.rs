@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::bail;
 use grail_cuda::driver::{Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
 use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchNumerics};
@@ -82,9 +82,7 @@ pub fn proof_model(device: DeviceChoice, model: &str, numerics: TorchNumerics) -
         DeviceChoice::Cuda(ordinal) => {
             let prover = DeviceProver::open(model, ordinal, numerics)?;
             if prover.tokenizer().is_none() {
-                return Err(anyhow!(
-                    "the model {model} has no tokenizer, and prompts are text; use a folder or a hub id"
-                ));
+                bail!("the model {model} has no tokenizer, and prompts are text; use a folder or a hub id");
             }
             Ok(Rc::new(OnDevice(prover)))
         }

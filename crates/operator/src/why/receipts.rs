@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -67,10 +67,7 @@ pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
     let text = match folder::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(anyhow!(
-                "no receipts in {}; name the miner's data folder with --data-dir",
-                data_folder.display()
-            ));
+            bail!("no receipts in {}; name the miner's data folder with --data-dir", data_folder.display());
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
