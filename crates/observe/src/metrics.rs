@@ -27,7 +27,8 @@ use super::exposition::TextFormat;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, SinkSender};
 use crate::SharedState;
-use crate::health::{HealthIssue, HealthSnapshot};
+use crate::health::HealthIssue;
+use crate::metrics_server::Scrape;
 use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
 
 type Gauge = AnyGauge<f64, AtomicU64>;
@@ -322,27 +323,10 @@ impl Exposition {
         self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }
 
-    /// Returns the miner's health now.
-    pub fn health(&self) -> HealthSnapshot {
-        self.state.health()
-    }
-
-    pub(super) fn dropped(&self) -> &Counter {
-        &self.dropped
-    }
-
-    /// Returns the text of this moment.
-    ///
-    /// # Errors
-    /// If a metric cannot be written as text, which a metric of these kinds always can.
-    pub fn render_as(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
-        Ok(format.of(self.render()?))
-    }
-
     /// OpenMetrics text of this moment.
     ///
     /// # Errors
-    /// As [`Self::render_as`].
+    /// If a metric cannot be written as text, which a metric of these kinds always can.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let whether = |yes: bool| f64::from(u8::from(yes));
         let state = self.state.read();
@@ -352,7 +336,7 @@ impl Exposition {
             self.port_up.get_or_create(&[("port", port.name())]).set(is_up);
         }
         drop(state);
-        let health = self.health();
+        let health = self.state.health();
         self.head_age.set(health.head_age_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0));
         for issue in HealthIssue::ALL {
             self.ailing.get_or_create(&[("what", issue.name())]).set(whether(health.has(*issue)));
@@ -365,5 +349,23 @@ impl Exposition {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl Scrape for Exposition {
+    fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
+        Ok(format.of(self.render()?))
+    }
+
+    fn restart_reasons(&self) -> Vec<String> {
+        self.state.health().restart_reasons()
+    }
+
+    fn obstacles(&self) -> Vec<String> {
+        self.state.health().obstacles()
+    }
+
+    fn connection_dropped(&self) {
+        self.dropped.inc();
     }
 }

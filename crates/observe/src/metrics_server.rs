@@ -22,7 +22,6 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::exposition::TextFormat;
-use super::metrics::Exposition;
 
 /// Longest request head that is read.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -56,24 +55,6 @@ pub trait Scrape: Send + Sync + 'static {
     fn obstacles(&self) -> Vec<String>;
     /// A connection was closed before its answer was sent.
     fn connection_dropped(&self);
-}
-
-impl Scrape for Exposition {
-    fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
-        self.render_as(format)
-    }
-
-    fn restart_reasons(&self) -> Vec<String> {
-        self.health().restart_reasons()
-    }
-
-    fn obstacles(&self) -> Vec<String> {
-        self.health().obstacles()
-    }
-
-    fn connection_dropped(&self) {
-        self.dropped().inc();
-    }
 }
 
 /// Pages that are served in addition to the metrics.

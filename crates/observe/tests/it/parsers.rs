@@ -9,7 +9,7 @@ use std::time::Duration;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{Head, Now};
-use grail_observe::{Dropped, EngineMeter, Metrics, StateObserver, TextFormat};
+use grail_observe::{Dropped, EngineMeter, Metrics, Scrape, StateObserver, TextFormat};
 use serde_json::Value;
 
 use crate::interop::python;
@@ -40,7 +40,7 @@ fn the_official_parsers_take_both_formats_and_see_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let files = [TextFormat::OpenMetrics, TextFormat::Prometheus].map(|format| {
         let path = folder.path().join(format!("{format:?}"));
-        std::fs::write(&path, exposition.render_as(format).unwrap()).unwrap();
+        std::fs::write(&path, exposition.metrics(format).unwrap()).unwrap();
         path
     });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/parsers.py");
