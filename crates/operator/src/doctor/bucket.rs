@@ -90,11 +90,6 @@ fn described(
     Ok(BucketConfig { addressing, read_address, request_ms: limits.call_ms, connect_ms, ..config })
 }
 
-/// Returns whether validators read from another server than the one that is written to.
-fn reads_elsewhere(storage: &StorageConfig) -> bool {
-    storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose())
-}
-
 /// An object that is there only for a moment.
 struct Probe<'a> {
     bucket: &'a S3Bucket,
@@ -140,7 +135,9 @@ impl Probe<'_> {
     /// Returns whether validators can read the object, and whether it exists; if nothing was written, whether they may
     /// read at all.
     async fn read(&self, written: &Result<Etag, Failed>, storage: &StorageConfig) -> (Check, bool) {
-        let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
+        // Whether validators read from another server than the one that is written to.
+        let is_elsewhere = storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose());
+        let is_written = written.is_ok();
         if is_elsewhere && !is_written {
             return (Check::skipped(READ, WRITE), false);
         }

@@ -42,12 +42,6 @@ enum ModelProblem {
     Absent { model: String },
 }
 
-impl ModelProblem {
-    fn passes(&self) -> bool {
-        matches!(self, Self::File { source, .. } if passes(source))
-    }
-}
-
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(model) = subject.model.or(subject.model_name()).map(str::to_owned) else {
         return vec![Check::skipped(FILES, VALUES)];
@@ -57,9 +51,9 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     }
     let cache = subject.hub_cache.map(Path::to_owned);
     let limit = Duration::from_millis(subject.limits.model_ms);
-    vec![match with_timeout(limit, move || examined(&model, cache.as_deref())).await {
+    vec![match &with_timeout(limit, move || examined(&model, cache.as_deref())).await {
         Some(Ok(value)) => Check::ok(FILES, value),
-        Some(Err(problem)) if problem.passes() => Check::passing(
+        Some(Err(problem @ ModelProblem::File { source, .. })) if passes(source) => Check::passing(
             FILES,
             problem.to_string(),
             "see whether the disk or the network that holds the model is well",
