@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::InitNetwork;
 use super::wallets::Found;
+use clap::ValueEnum;
 use grail_terminal::{Exit, ExitError, output, printable};
 use grail_wallet::ask_unseen;
 use secrecy::{ExposeSecret, SecretString};
@@ -57,12 +58,9 @@ impl Questions {
         loop {
             let answer =
                 self.text("Network: finney, test, custom, or served for a world on this machine", Some("finney"))?;
-            match answer.as_str() {
-                "finney" => return Ok(InitNetwork::Finney),
-                "test" => return Ok(InitNetwork::Test),
-                "custom" => return Ok(InitNetwork::Custom),
-                "served" => return Ok(InitNetwork::Served),
-                other => output::aside(format_args!("{other:?} is none of them; type one of the four words")),
+            match InitNetwork::from_str(&answer, false) {
+                Ok(network) => return Ok(network),
+                Err(_) => output::aside(format_args!("{answer:?} is none of them; type one of the four words")),
             }
         }
     }
