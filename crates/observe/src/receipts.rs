@@ -100,20 +100,16 @@ impl Receipts {
     /// Keeps a receipt, and shows it.
     fn give(&mut self, record: String, line: String) {
         let record = escaped(&record);
-        self.keep(&record);
+        // In one write, so that a line is complete or missing.
+        if let Err(error) = self.file.write_all(format!("{record}\n").as_bytes()) {
+            tracing::warn!("the receipt cannot be written to {} ({error}); free the disk", self.path.display());
+        }
         let shown = match self.format {
             ReceiptFormat::Text => escaped(&line),
             ReceiptFormat::Json => record,
         };
         // A reader that went away must not end the miner.
         self.bars.suspend(|| drop(writeln!(io::stdout(), "{shown}")));
-    }
-
-    fn keep(&mut self, record: &str) {
-        // In one write, so that a line is complete or missing.
-        if let Err(error) = self.file.write_all(format!("{record}\n").as_bytes()) {
-            tracing::warn!("the receipt cannot be written to {} ({error}); free the disk", self.path.display());
-        }
     }
 }
 

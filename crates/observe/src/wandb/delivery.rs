@@ -178,7 +178,8 @@ impl Delivery {
                     (Resume::Must, None) => {
                         return Err(Failure::Run("WANDB_RESUME=must, and there is no run of WANDB_RUN_ID"));
                     }
-                    (Resume::Never, Some(_)) if !has_doubtful(&self.own) => {
+                    // A row that an earlier attempt may have delivered shows that the run is ours.
+                    (Resume::Never, Some(_)) if self.own.waiting().iter().all(|waiting| !waiting.may_be_there) => {
                         return Err(Failure::Run("WANDB_RESUME=never, and there is a run of WANDB_RUN_ID already"));
                     }
                     _ => {}
@@ -224,11 +225,6 @@ impl Delivery {
             self.dropped.inc();
         }
     }
-}
-
-/// Returns whether a row waits that an earlier attempt may have delivered: then the run is ours.
-fn has_doubtful(spool: &Spool) -> bool {
-    spool.waiting().iter().any(|waiting| waiting.may_be_there)
 }
 
 /// Returns names that wait and are not among these.
