@@ -143,7 +143,7 @@ fn journal(sources: &Sources<'_>, missing: &mut Vec<String>) -> Vec<Value> {
 }
 
 fn log_end(path: &Path) -> anyhow::Result<String> {
-    let read = || {
+    let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let begin = file.metadata()?.len().saturating_sub(LOG_BYTES_MAX as u64);
         file.seek(SeekFrom::Start(begin))?;
@@ -153,8 +153,7 @@ fn log_end(path: &Path) -> anyhow::Result<String> {
         let cut = if begin == 0 { 0 } else { end.iter().position(|byte| *byte == b'\n').unwrap_or(end.len()) };
         Ok(end.split_off(cut))
     };
-    let end: io::Result<Vec<u8>> = read();
-    let end = end.with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
+    let end = read().with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
     Ok(String::from_utf8_lossy(&end).into_owned())
 }
 

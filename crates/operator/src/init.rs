@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
@@ -162,8 +162,7 @@ fn write(path: &Path, text: &str) -> Result<(), ExitError> {
 
 /// Returns the two commands that follow for a served world.
 fn served_next(path: &Path) -> String {
-    let folder: PathBuf =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (file, folder) = (printable(&path.display().to_string()), printable(&folder.display().to_string()));
     format!(
         "{file} is written. Next, each in a terminal of its own:\n  grail sim serve --dir {folder}\n  \
