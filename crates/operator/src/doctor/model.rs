@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -122,16 +122,9 @@ fn names(folder: &Path) -> Result<BTreeSet<String>, ModelProblem> {
 }
 
 fn digest_of(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut digest, mut total) = (File::open(path)?, Sha256::new(), 0);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let bytes = file.read(&mut chunk)?;
-        if bytes == 0 {
-            return Ok((hex::encode(digest.finalize()), total));
-        }
-        digest.update(&chunk[..bytes]);
-        total += bytes as u64;
-    }
+    let mut digest = Sha256::new();
+    let total = io::copy(&mut BufReader::with_capacity(CHUNK_BYTES, File::open(path)?), &mut digest)?;
+    Ok((hex::encode(digest.finalize()), total))
 }
 
 /// Returns the hub's cache keeps large files under their sha256, and links to them.
