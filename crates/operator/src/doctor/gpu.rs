@@ -65,10 +65,9 @@ fn checks_of(found: Result<Vec<DeviceDescription>, CudaError>, network: Network)
         let release = release().map(|release| format!(", driver {release}")).unwrap_or_default();
         checks.push(Check::ok(DRIVER, format!("CUDA {major}.{minor}{release}")));
     }
-    let mut pairs: Vec<(&str, &DeviceDescription)> =
-        devices.iter().map(|device| (device.name.as_str(), device)).collect();
-    pairs.dedup_by_key(|(name, _)| *name);
-    checks.extend(pairs.into_iter().map(|(_, device)| multiplied(device)));
+    let mut kinds: Vec<&DeviceDescription> = devices.iter().collect();
+    kinds.dedup_by(|one, other| one.name == other.name);
+    checks.extend(kinds.into_iter().map(multiplied));
     checks
 }
 
