@@ -124,9 +124,8 @@ impl TapeList {
             tape.header.program.clone(),
             tape.header.engine.clone(),
         ];
-        let empty = || ["", "", "", "", ""].map(str::to_owned);
         for (number, window) in windows.iter().enumerate() {
-            let tape = if number == 0 { shown.clone() } else { empty() };
+            let tape = if number == 0 { shown.clone() } else { Default::default() };
             let outcome = window.outcome.clone().unwrap_or_else(|| "-".to_owned());
             let facts = [window.window_start.to_string(), window.steps.to_string(), outcome];
             self.rows.push(tape.into_iter().chain(facts).collect());
