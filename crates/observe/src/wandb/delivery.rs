@@ -13,7 +13,7 @@ use super::run::Run;
 use super::service::{Known, Place, Service, ServiceError};
 use super::spool::Spool;
 use crate::metrics::row::Row;
-use crate::sink::{Backoff, Stop};
+use crate::sink::{Backoff, Stop, next};
 use grail_config::Resume;
 
 /// Most rows in a request.
@@ -212,14 +212,8 @@ impl Delivery {
     async fn give_up(self, mut inbox: Receiver<Row>, mut stop: Stop) {
         self.dropped.inc_by(self.own.waiting().len() as u64);
         self.own.remove();
-        loop {
-            tokio::select! {
-                row = inbox.recv() => match row {
-                    Some(_) => drop(self.dropped.inc()),
-                    None => return,
-                },
-                _ = &mut stop => break,
-            }
+        while next(&mut inbox, &mut stop).await.is_some() {
+            self.dropped.inc();
         }
         while inbox.try_recv().is_ok() {
             self.dropped.inc();
