@@ -141,22 +141,17 @@ pub(crate) fn date(seconds: f64) -> String {
 /// Days since 1970-01-01 as year, month and day, in the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
     let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let (mut year, mut left) = (1970, days);
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if left < length {
-            break;
-        }
-        (year, left) = (year + 1, left - length);
+    let length = |year: u64, month: u64| match month {
+        2 => 28 + u64::from(is_leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let (mut year, mut month, mut left) = (1970, 1, days);
+    while left >= length(year, month) {
+        left -= length(year, month);
+        (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     }
-    let february = if is_leap(year) { 29 } else { 28 };
-    for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
-        if left < length {
-            return (year, month, left + 1);
-        }
-        left -= length;
-    }
-    (year, 12, 31)
+    (year, month, left + 1)
 }
 
 #[cfg(test)]
