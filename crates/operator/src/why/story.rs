@@ -92,16 +92,12 @@ fn calls(what: &str, calls: &[Call]) -> Option<(u64, String)> {
 /// When the first group was clean, and how attempts ended.
 fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
     let ended = |end: End| lanes.groups.iter().filter(move |attempt| attempt.end == end);
+    let clean = || ended(End::Clean).filter_map(|attempt| attempt.to_ms);
     let mut lines: Vec<(u64, String)> = Vec::new();
-    if let Some(first) = lanes.groups.first() {
-        lines.push((first.from_ms, "the first group was started".to_owned()));
-    }
-    if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).min() {
-        lines.push((at, "the first group was clean".to_owned()));
-    }
-    if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).max() {
-        lines.push((at, format!("the last group was clean; {} in all", ended(End::Clean).count())));
-    }
+    lines.extend(lanes.groups.first().map(|first| (first.from_ms, "the first group was started".to_owned())));
+    lines.extend(clean().min().map(|at| (at, "the first group was clean".to_owned())));
+    let last = |at| (at, format!("the last group was clean; {} in all", ended(End::Clean).count()));
+    lines.extend(clean().max().map(last));
     for (end, word) in [(End::Rejected, "rejected by the self-check"), (End::Failed, "failed in the engine")] {
         let mut reasons: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
         for attempt in ended(end) {
