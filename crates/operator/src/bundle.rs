@@ -103,11 +103,8 @@ fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec
     let mut found = Vec::new();
     for path in tapes_in(sources.tapes).unwrap_or_default() {
         let read = Tape::read(&path);
-        let is_of_another = |tape: &Tape| {
-            let its = tape.header.settings.hotkey.to_ss58();
-            sources.hotkey.is_some_and(|wanted| its != wanted)
-        };
-        if read.as_ref().is_ok_and(is_of_another) {
+        let address = |tape: &Tape| tape.header.settings.hotkey.to_ss58();
+        if read.as_ref().is_ok_and(|tape| sources.hotkey.is_some_and(|wanted| address(tape) != wanted)) {
             continue;
         }
         match read.map(|tape| tape.excerpt(sources.window)) {

@@ -22,10 +22,8 @@ pub fn story(tapes: &Path, window: u64, hotkey: Option<&str>) -> anyhow::Result<
     // The window asked for is most often a late one.
     for path in paths.iter().rev() {
         let Ok(tape) = Tape::read(path) else { continue };
-        if hotkey.is_some_and(|wanted| tape.header.settings.hotkey.to_ss58() != wanted) {
-            continue;
-        }
-        if tape.windows().iter().all(|one| one.window_start != window) {
+        let is_of_another = hotkey.is_some_and(|wanted| tape.header.settings.hotkey.to_ss58() != wanted);
+        if is_of_another || tape.windows().iter().all(|one| one.window_start != window) {
             continue;
         }
         let timeline = Gatherer::of_tape(&tape.excerpt(window)?).timeline();
