@@ -35,8 +35,8 @@ use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::{
     Banner, BannerFacts, EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat,
-    Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, run_settings,
-    start_logging, thresholds,
+    Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, bars, run_settings, start_logging,
+    start_watchdog, thresholds,
 };
 use grail_operator::signals::{Hangups, stop_signals};
 use grail_operator::weights::read_weights;
@@ -242,7 +242,7 @@ impl Mining<'_> {
         }
         let pulse = Pulse::default();
         let patience = Duration::from_millis(thresholds::STALLED_LOOP_BLOCKS * block_ms).max(Duration::from_secs(60));
-        Watchdog::start(&pulse, patience, end_stalled).context("the watchdog's thread cannot be started")?;
+        start_watchdog(&pulse, patience, end_stalled).context("the watchdog's thread cannot be started")?;
         let (settings, secrets) = (self.machine_settings(), self.machine_secrets()?);
         let asked = chain.clone();
         let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));

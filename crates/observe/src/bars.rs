@@ -32,42 +32,34 @@ impl TermLike for Unfailing {
     }
 
     fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        let _ = self.0.move_cursor_up(lines);
-        Ok(())
+        self.0.move_cursor_up(lines).or(Ok(()))
     }
 
     fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        let _ = self.0.move_cursor_down(lines);
-        Ok(())
+        self.0.move_cursor_down(lines).or(Ok(()))
     }
 
     fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        let _ = self.0.move_cursor_right(columns);
-        Ok(())
+        self.0.move_cursor_right(columns).or(Ok(()))
     }
 
     fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        let _ = self.0.move_cursor_left(columns);
-        Ok(())
+        self.0.move_cursor_left(columns).or(Ok(()))
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        let _ = self.0.write_line(text);
-        Ok(())
+        self.0.write_line(text).or(Ok(()))
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        let _ = self.0.write_str(text);
-        Ok(())
+        self.0.write_str(text).or(Ok(()))
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        let _ = self.0.clear_line();
-        Ok(())
+        self.0.clear_line().or(Ok(()))
     }
 
     fn flush(&self) -> io::Result<()> {
-        let _ = self.0.flush();
-        Ok(())
+        self.0.flush().or(Ok(()))
     }
 }

@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 /// A shape of JSON that a command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case", suffix = ".v1")]
 #[allow(missing_docs, reason = "each is what the command of this name prints")]
 pub enum Schema {
     Bench,
@@ -48,33 +49,9 @@ impl Schema {
     /// All of them, by name.
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// Returns names and version: `docs/schemas/NAME.json` has the schema.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Bench => "bench.v1",
-            Self::ConfigShow => "config-show.v1",
-            Self::Diff => "diff.v1",
-            Self::Doctor => "doctor.v1",
-            Self::Error => "error.v1",
-            Self::Estimate => "estimate.v1",
-            Self::FaultList => "fault-list.v1",
-            Self::Network => "network.v1",
-            Self::Receipt => "receipt.v1",
-            Self::Replay => "replay.v1",
-            Self::ReplayFork => "replay-fork.v1",
-            Self::ScenarioList => "scenario-list.v1",
-            Self::ServeWindow => "serve-window.v1",
-            Self::Sim => "sim.v1",
-            Self::SimValidator => "sim-validator.v1",
-            Self::Status => "status.v1",
-            Self::Swarm => "swarm.v1",
-            Self::TapeList => "tape-list.v1",
-            Self::TapeStep => "tape-step.v1",
-            Self::Trial => "trial.v1",
-            Self::ValidatorReceipt => "validator-receipt.v1",
-            Self::Verify => "verify.v1",
-            Self::Why => "why.v1",
-        }
+    /// Returns name and version: `docs/schemas/NAME.json` has the schema.
+    pub fn id(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the object with its schema's name in it.

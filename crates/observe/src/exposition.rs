@@ -34,6 +34,14 @@ impl TextFormat {
         }
     }
 
+    /// Returns OpenMetrics text in this format.
+    pub fn of(self, open_metrics: String) -> String {
+        match self {
+            Self::OpenMetrics => open_metrics,
+            Self::Prometheus => as_prometheus(&open_metrics),
+        }
+    }
+
     /// Returns the media type.
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -45,7 +53,7 @@ impl TextFormat {
 
 /// Converts OpenMetrics text to Prometheus's own format, in which a counter's family has the name of its samples, an `info`
 /// is a gauge, and there are no lines for units and the end.
-pub fn as_prometheus(open_metrics: &str) -> String {
+fn as_prometheus(open_metrics: &str) -> String {
     let types: BTreeMap<&str, &str> =
         open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let renamed = |family: &str| match types.get(family) {

@@ -44,7 +44,7 @@ use grail_miner::ports::Now;
 pub use banner::{Banner, BannerFacts};
 pub use bars::bars;
 
-pub use exposition::{TextFormat, as_prometheus};
+pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{EngineMeter, GpuFigures, GpuProbe};
 pub use metrics::row::Row;
@@ -57,7 +57,7 @@ pub use shared::{IsConnected, SharedState, StateObserver};
 pub use sink::{Dropped, SinkSender, SinkWorker};
 pub use sinks::Sinks;
 pub use wandb::{WandbError, WandbLimits, run_settings, start_wandb};
-pub use watchdog::{Pulse, Watchdog};
+pub use watchdog::{Pulse, start_watchdog};
 pub use watchtower::{Alarm, AlertRules, Notice, WatchtowerError, start_watchtower};
 
 /// Asks for the bytes of the running upload that were sent, and for its size in bytes; `None` between uploads.

@@ -15,7 +15,6 @@ use grail_miner::ports::Now;
 use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
 
@@ -65,7 +64,8 @@ impl Verbosity {
 /// Libraries log only warnings and errors, because their lower levels may hold requests with signatures. Loki always
 /// gets at least a window's events, and receipts.
 pub fn start_logging(verbosity: Verbosity, format: LogFormat, loki: Option<Loki>, bars: &MultiProgress) {
-    let stderr = AroundBars(bars.clone());
+    let bars = bars.clone();
+    let stderr = move || AroundBars(bars.clone());
     let here = targets(verbosity.level()).with_target(RECEIPT, LevelFilter::OFF);
     let text = (format == LogFormat::Text).then(|| {
         let message = debug_fn(|writer, field, value| match field.name() {
@@ -87,7 +87,6 @@ fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_default(LevelFilter::ERROR).with_target("grail", level)
 }
 
-#[derive(Clone)]
 struct AroundBars(MultiProgress);
 
 impl Write for AroundBars {
@@ -100,14 +99,6 @@ impl Write for AroundBars {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl MakeWriter<'_> for AroundBars {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 
@@ -152,21 +143,13 @@ impl Observer for Log {
             return;
         };
         match report {
-            Report::WindowOpened { window_start: window, with_beacon: true } => {
-                tracing::info!(
-                    window,
-                    with_beacon = true,
-                    "window {window}: started, randomness from block hash and beacon"
-                );
-            }
-            Report::WindowOpened { window_start: window, with_beacon: false } => {
-                self.windows_without_beacon += 1;
-                let count = self.windows_without_beacon;
-                tracing::info!(
-                    window,
-                    with_beacon = false,
-                    "window {window}: started, randomness from the block hash alone ({count} so far)"
-                );
+            Report::WindowOpened { window_start: window, with_beacon } => {
+                self.windows_without_beacon += u64::from(!with_beacon);
+                let source = match with_beacon {
+                    true => "block hash and beacon".to_owned(),
+                    false => format!("the block hash alone ({} so far)", self.windows_without_beacon),
+                };
+                tracing::info!(window, with_beacon, "window {window}: started, randomness from {source}");
             }
             Report::GroupClean { window_start: window, index: group, clean_prefix, successes } => tracing::info!(
                 window,

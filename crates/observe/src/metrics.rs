@@ -13,7 +13,6 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Area, Event, Machine, Report, WindowOutcome};
 use grail_miner::ports::Now;
 use grail_protocol::answer::REWARD_BOUNDS;
-use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,11 +23,12 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
-use super::exposition::{TextFormat, as_prometheus};
+use super::exposition::TextFormat;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, SinkSender};
 use crate::SharedState;
-use crate::health::{HealthIssue, HealthSnapshot};
+use crate::health::HealthIssue;
+use crate::metrics_server::Scrape;
 use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
 
 type Gauge = AnyGauge<f64, AtomicU64>;
@@ -116,7 +116,7 @@ impl Handles {
             ),
             upload_duration: {
                 let histogram = Histogram::new(UPLOAD_BUCKETS);
-                on.in_seconds("mining_upload_duration", "From an upload's order to its answer", histogram)
+                on.measured("mining_upload_duration", "From an upload's order to its answer", Unit::Seconds, histogram)
             },
         };
         // A series that exists from the start shows its first increase.
@@ -129,12 +129,12 @@ impl Handles {
 struct Registering<'a>(&'a mut Registry);
 
 impl Registering<'_> {
-    fn kept<M: EncodeMetric + Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+    fn kept<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register(name, help, metric.clone());
         metric
     }
 
-    fn plain<M: EncodeMetric + Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+    fn plain<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
         self.kept(name, help, M::default())
     }
 
@@ -144,11 +144,11 @@ impl Registering<'_> {
     }
 
     fn seconds(&mut self, name: &str, help: &str) -> Gauge {
-        self.in_seconds(name, help, unknown())
+        self.measured(name, help, Unit::Seconds, unknown())
     }
 
-    fn in_seconds<M: EncodeMetric + Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    fn measured<M: Metric + Clone>(&mut self, name: &str, help: &str, unit: Unit, metric: M) -> M {
+        self.0.register_with_unit(name, help, unit, metric.clone());
         metric
     }
 }
@@ -294,32 +294,27 @@ pub struct Exposition {
 impl Exposition {
     fn new(mut registry: Registry, state: SharedState, data_folder: Option<PathBuf>, dropped: &Dropped) -> Self {
         let mut on = Registering(&mut registry);
-        let port_up =
-            on.plain("port_up", "Whether what the miner talks to answered as it should the last time, 1 or 0");
-        let head_block = on.gauge("head_block", "Newest block");
-        let head_age = on.seconds("head_age", "Time since the newest block came");
-        let ailing = on.plain("ailing", "1 for what ought to make progress and does not");
-        let registered = on.gauge("registered", "Whether the hotkey has a uid, 1 or 0");
-        let ready = on.gauge("ready", "Whether an upload is to be expected, 1 or 0, as /readyz says");
-        let disk_free = unknown();
-        dropped.register(&mut registry);
-        let dropped = dropped.of("prometheus");
-        let help = "Free space where journal and receipts lie";
-        registry.register_with_unit("data_folder_free", help, Unit::Bytes, disk_free.clone());
-        let engine = None;
         Self {
-            registry,
             state,
             data_folder,
-            port_up,
-            head_block,
-            head_age,
-            ailing,
-            registered,
-            ready,
-            disk_free,
-            dropped,
-            engine,
+            port_up: on.plain("port_up", "Whether what the miner talks to answered as it should the last time, 1 or 0"),
+            head_block: on.gauge("head_block", "Newest block"),
+            head_age: on.seconds("head_age", "Time since the newest block came"),
+            ailing: on.plain("ailing", "1 for what ought to make progress and does not"),
+            registered: on.gauge("registered", "Whether the hotkey has a uid, 1 or 0"),
+            ready: on.gauge("ready", "Whether an upload is to be expected, 1 or 0, as /readyz says"),
+            dropped: {
+                dropped.register(on.0);
+                dropped.of("prometheus")
+            },
+            disk_free: on.measured(
+                "data_folder_free",
+                "Free space where journal and receipts lie",
+                Unit::Bytes,
+                unknown(),
+            ),
+            engine: None,
+            registry,
         }
     }
 
@@ -328,31 +323,10 @@ impl Exposition {
         self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }
 
-    /// Returns the miner's health now.
-    pub fn health(&self) -> HealthSnapshot {
-        self.state.health()
-    }
-
-    pub(super) fn dropped(&self) -> &Counter {
-        &self.dropped
-    }
-
-    /// Returns the text of this moment.
-    ///
-    /// # Errors
-    /// If a metric cannot be written as text, which a metric of these kinds always can.
-    pub fn render_as(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
-        let text = self.render()?;
-        Ok(match format {
-            TextFormat::OpenMetrics => text,
-            TextFormat::Prometheus => as_prometheus(&text),
-        })
-    }
-
     /// OpenMetrics text of this moment.
     ///
     /// # Errors
-    /// As [`Self::render_as`].
+    /// If a metric cannot be written as text, which a metric of these kinds always can.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let whether = |yes: bool| f64::from(u8::from(yes));
         let state = self.state.read();
@@ -362,7 +336,7 @@ impl Exposition {
             self.port_up.get_or_create(&[("port", port.name())]).set(is_up);
         }
         drop(state);
-        let health = self.health();
+        let health = self.state.health();
         self.head_age.set(health.head_age_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0));
         for issue in HealthIssue::ALL {
             self.ailing.get_or_create(&[("what", issue.name())]).set(whether(health.has(*issue)));
@@ -375,5 +349,23 @@ impl Exposition {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl Scrape for Exposition {
+    fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
+        Ok(format.of(self.render()?))
+    }
+
+    fn restart_reasons(&self) -> Vec<String> {
+        self.state.health().restart_reasons()
+    }
+
+    fn obstacles(&self) -> Vec<String> {
+        self.state.health().obstacles()
+    }
+
+    fn connection_dropped(&self) {
+        self.dropped.inc();
     }
 }

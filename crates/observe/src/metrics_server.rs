@@ -22,7 +22,6 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::exposition::TextFormat;
-use super::metrics::Exposition;
 
 /// Longest request head that is read.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -56,24 +55,6 @@ pub trait Scrape: Send + Sync + 'static {
     fn obstacles(&self) -> Vec<String>;
     /// A connection was closed before its answer was sent.
     fn connection_dropped(&self);
-}
-
-impl Scrape for Exposition {
-    fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
-        self.render_as(format)
-    }
-
-    fn restart_reasons(&self) -> Vec<String> {
-        self.health().restart_reasons()
-    }
-
-    fn obstacles(&self) -> Vec<String> {
-        self.health().obstacles()
-    }
-
-    fn connection_dropped(&self) {
-        self.dropped().inc();
-    }
 }
 
 /// Pages that are served in addition to the metrics.
@@ -199,11 +180,7 @@ impl PageServer {
     /// Returns the page at a path, or `otherwise` if there is none.
     async fn page(self, path: String, otherwise: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
         let Ok(permit) = self.is_free.try_acquire_owned() else {
-            return response(
-                StatusCode::SERVICE_UNAVAILABLE,
-                PLAIN,
-                "another page is being made; ask again\n".to_owned(),
-            );
+            return response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "another page is being made; ask again\n");
         };
         let made = tokio::task::spawn_blocking(move || {
             let page = (self.pages)(&path);
@@ -217,7 +194,7 @@ impl PageServer {
                 page
             }
             Ok(None) => otherwise,
-            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the page cannot be made\n".to_owned()),
+            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the page cannot be made\n"),
         }
     }
 }
@@ -239,28 +216,24 @@ fn names_this_machine<B>(request: &Request<B>) -> bool {
 }
 
 fn misdirected() -> Response<Full<Bytes>> {
-    let text = "ask for localhost, or for the address that --metrics-listen names\n".to_owned();
+    let text = "ask for localhost, or for the address that --metrics-listen names\n";
     response(StatusCode::MISDIRECTED_REQUEST, PLAIN, text)
 }
 
 fn answer<B>(request: &Request<B>, exposition: &dyn Scrape) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD are answered\n".to_owned());
+        let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD are answered\n");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
     match request.uri().path() {
         "/metrics" => match metrics(request, exposition) {
             Ok(response) => response,
-            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "a metric cannot be written\n".to_owned()),
+            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "a metric cannot be written\n"),
         },
         "/healthz" => state("healthy", &exposition.restart_reasons()),
         "/readyz" => state("ready", &exposition.obstacles()),
-        _ => response(
-            StatusCode::NOT_FOUND,
-            PLAIN,
-            "there are /, /timeline, /metrics, /healthz and /readyz\n".to_owned(),
-        ),
+        _ => response(StatusCode::NOT_FOUND, PLAIN, "there are /, /timeline, /metrics, /healthz and /readyz\n"),
     }
 }
 
@@ -281,8 +254,8 @@ fn state(well: &str, reasons: &[String]) -> Response<Full<Bytes>> {
     }
 }
 
-fn response(status: StatusCode, media_type: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+fn response(status: StatusCode, media_type: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::<Bytes>::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::StateObserver;
-    use crate::state::tests::clean_groups;
+    use crate::state::tests::{at, clean_groups};
 
     /// A terminal of this width that keeps what is written to it.
     #[derive(Debug, Clone)]
@@ -179,10 +179,6 @@ mod tests {
         fn flush(&self) -> io::Result<()> {
             Ok(())
         }
-    }
-
-    fn at(monotonic_ms: u64) -> Now {
-        Now { monotonic_ms, wall_ms: 0 }
     }
 
     #[test]

@@ -100,20 +100,16 @@ impl Receipts {
     /// Keeps a receipt, and shows it.
     fn give(&mut self, record: String, line: String) {
         let record = escaped(&record);
-        self.keep(&record);
+        // In one write, so that a line is complete or missing.
+        if let Err(error) = self.file.write_all(format!("{record}\n").as_bytes()) {
+            tracing::warn!("the receipt cannot be written to {} ({error}); free the disk", self.path.display());
+        }
         let shown = match self.format {
             ReceiptFormat::Text => escaped(&line),
             ReceiptFormat::Json => record,
         };
         // A reader that went away must not end the miner.
         self.bars.suspend(|| drop(writeln!(io::stdout(), "{shown}")));
-    }
-
-    fn keep(&mut self, record: &str) {
-        // In one write, so that a line is complete or missing.
-        if let Err(error) = self.file.write_all(format!("{record}\n").as_bytes()) {
-            tracing::warn!("the receipt cannot be written to {} ({error}); free the disk", self.path.display());
-        }
     }
 }
 
@@ -295,8 +291,8 @@ mod tests {
         }
     }
 
-    fn record_of(receipt: WindowReceipt) -> Value {
-        let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
+    fn record_of(mut state: MinerState, receipt: WindowReceipt) -> Value {
+        let now = Now::default();
         state.action(now, &Action::Report(Report::Receipt(receipt)));
         record(now, state.receipts.front().unwrap(), &state, &place())
     }
@@ -312,13 +308,10 @@ mod tests {
         ];
         for outcome in outcomes {
             let receipt = receipt(outcome);
-            assert!(
-                text_of(&receipt, None, false).ends_with("; `grail why 90` tells more"),
-                "{}",
-                text_of(&receipt, None, false)
-            );
+            let line = text_of(&receipt, None, false);
+            assert!(line.ends_with("; `grail why 90` tells more"), "{line}");
             let reason = (receipt.outcome == WindowOutcome::NothingReady).then_some("this process began no group");
-            let record = record_of(receipt);
+            let record = record_of(MinerState::new(12_000), receipt);
             assert!(reason.is_none_or(|reason| record["why"].as_str().unwrap().starts_with(reason)), "{record}");
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
             assert_eq!(record["address"], serde_json::Value::Null, "nothing was read there");
@@ -331,14 +324,13 @@ mod tests {
         let line = text_of(&uploaded, Some(&place().url), false);
         assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
         assert!(line.contains("3 groups (0 rollouts), read back, unknown time to spare"), "{line}");
-        let before = record_of(uploaded.clone());
+        let mut state = MinerState::new(12_000);
+        let before = record_of(state.clone(), uploaded.clone());
         assert_eq!((&before["hotkey"], &before["network"]), (&"5abc".into(), &"custom".into()));
         assert_eq!(before["address"], serde_json::Value::Null, "a process before this one read it");
-        let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
         let done = JournalRecord::UploadDone { window_start: 90, digest: String::new() };
-        state.action(now, &Action::AppendJournal { entry: JournalEntry::UploadDone(90), record: done });
-        state.action(now, &Action::Report(Report::Receipt(uploaded)));
-        let record = record(now, state.receipts.front().unwrap(), &state, &place());
+        state.action(Now::default(), &Action::AppendJournal { entry: JournalEntry::UploadDone(90), record: done });
+        let record = record_of(state, uploaded);
         assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
     }
 
@@ -360,10 +352,9 @@ mod tests {
         assert!(line.contains("run one miner per hotkey; the miner was started again in this window"), "{line}");
         assert!(!text_of(&lost(&changed), None, false).contains("late write"));
         assert!(!text_of(&lost("503"), None, true).contains("late write"));
-        let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
+        let mut state = MinerState::new(12_000);
         state.resumed = Some(90);
-        state.action(now, &Action::Report(Report::Receipt(lost(&changed))));
-        let record = record(now, state.receipts.front().unwrap(), &state, &place());
+        let record = record_of(state, lost(&changed));
         assert!(record["why"].as_str().unwrap().contains("its own late write"), "{record}");
     }
 

@@ -62,6 +62,14 @@ impl<T> SinkSender<T> {
 /// Resolves when the process ends and the remaining records should be delivered.
 pub(super) type Stop = oneshot::Receiver<()>;
 
+/// Returns the next item; none once the process ends.
+pub(super) async fn next<T>(inbox: &mut mpsc::Receiver<T>, stop: &mut Stop) -> Option<T> {
+    tokio::select! {
+        item = inbox.recv() => item,
+        _ = stop => None,
+    }
+}
+
 /// The thread of a sink.
 #[derive(Debug)]
 pub struct SinkWorker {

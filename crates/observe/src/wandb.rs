@@ -26,7 +26,7 @@ use self::run::Run;
 use self::service::Service;
 use self::spool::Spool;
 use super::metrics::row::Row;
-use super::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop};
+use super::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop, next};
 use grail_config::{MinerConfig, WandbConfig};
 use grail_http::{HttpClientError, http_client};
 
@@ -135,14 +135,8 @@ async fn write(mut file: RunFile, mut inbox: Receiver<Row>, mut stop: Stop, drop
             }
         }
     };
-    loop {
-        tokio::select! {
-            row = inbox.recv() => match row {
-                Some(row) => append(&mut file, &row),
-                None => break,
-            },
-            _ = &mut stop => break,
-        }
+    while let Some(row) = next(&mut inbox, &mut stop).await {
+        append(&mut file, &row);
     }
     while let Ok(row) = inbox.try_recv() {
         append(&mut file, &row);

@@ -1,5 +1,6 @@
 //! A watchdog that notices a stuck event loop, which nothing inside the loop can do.
 
+use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,36 +26,30 @@ impl Observer for Pulse {
     fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
-/// Watches a pulse from its own thread.
-#[derive(Debug)]
-pub struct Watchdog;
-
-impl Watchdog {
-    /// Calls `stalled` once `pulse` has not moved for `patience`. Checks every `patience / 16`.
-    ///
-    /// Heads and failures to get one are events, so a pulse that is stuck means a loop that does.
-    ///
-    /// # Errors
-    /// If no thread can be started.
-    pub fn start(pulse: &Pulse, patience: Duration, stalled: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
-        let events = pulse.0.clone();
-        std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-            let (mut seen, mut since) = (events.load(Ordering::Relaxed), Instant::now());
-            while since.elapsed() < patience {
-                std::thread::sleep(patience / 16);
-                // The pulse outlives the loop only if the miner has ended.
-                if Arc::strong_count(&events) == 1 {
-                    return;
-                }
-                let now_seen = events.load(Ordering::Relaxed);
-                if now_seen != seen {
-                    (seen, since) = (now_seen, Instant::now());
-                }
+/// Calls `stalled` from its own thread once `pulse` has not moved for `patience`. Checks every `patience / 16`.
+///
+/// Heads and failures to get one are events, so a pulse that is stuck means a loop that does.
+///
+/// # Errors
+/// If no thread can be started.
+pub fn start_watchdog(pulse: &Pulse, patience: Duration, stalled: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let events = pulse.0.clone();
+    let thread = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        let (mut seen, mut since) = (events.load(Ordering::Relaxed), Instant::now());
+        while since.elapsed() < patience {
+            std::thread::sleep(patience / 16);
+            // The pulse outlives the loop only if the miner has ended.
+            if Arc::strong_count(&events) == 1 {
+                return;
             }
-            stalled();
-        })?;
-        Ok(Self)
-    }
+            let now_seen = events.load(Ordering::Relaxed);
+            if now_seen != seen {
+                (seen, since) = (now_seen, Instant::now());
+            }
+        }
+        stalled();
+    });
+    thread.map(drop)
 }
 
 #[cfg(test)]
@@ -70,7 +65,7 @@ mod tests {
         let patience = Duration::from_millis(160);
         for (pulse, name) in [(&beating, "beating"), (&still, "still")] {
             let notices = notices.clone();
-            Watchdog::start(pulse, patience, move || notices.send(name).expect("the test listens")).unwrap();
+            start_watchdog(pulse, patience, move || notices.send(name).expect("the test listens")).unwrap();
         }
         let end = Instant::now() + 20 * patience;
         let first = loop {

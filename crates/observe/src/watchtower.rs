@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Client;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 pub use self::rules::{Alarm, AlertRules, Notice};
 
@@ -92,9 +92,8 @@ impl Watch {
                 tracing::info!("sent: {notice}");
                 self.senders.iter().for_each(|sender| sender.offer(text.clone()));
             }
-            tokio::select! {
-                () = sleep(self.pause) => {}
-                _ = &mut stop => return,
+            if timeout(self.pause, &mut stop).await.is_ok() {
+                return;
             }
         }
     }
@@ -112,9 +111,8 @@ async fn ping(client: Client, url: EndpointUrl, interval: Duration, state: Share
             }
             is_failing &= !came;
         }
-        tokio::select! {
-            () = sleep(interval) => {}
-            _ = &mut stop => return,
+        if timeout(interval, &mut stop).await.is_ok() {
+            return;
         }
     }
 }

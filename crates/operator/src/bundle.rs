@@ -4,12 +4,13 @@ mod redaction;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 pub use self::redaction::Redactor;
+use crate::tapes::tapes_in;
 use crate::why::{of_hotkey, receipts};
 use grail_journal::records_of;
 use grail_miner::ports::JournalRecord;
@@ -100,13 +101,10 @@ impl Bundle {
 /// Returns the window from every tape that has it: more than one if the miner restarted within it.
 fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec<Tape>> {
     let mut found = Vec::new();
-    for path in tapes_below(sources.tapes) {
+    for path in tapes_in(sources.tapes).unwrap_or_default() {
         let read = Tape::read(&path);
-        let is_of_another = |tape: &Tape| {
-            let its = tape.header.settings.hotkey.to_ss58();
-            sources.hotkey.is_some_and(|wanted| its != wanted)
-        };
-        if read.as_ref().is_ok_and(is_of_another) {
+        let address = |tape: &Tape| tape.header.settings.hotkey.to_ss58();
+        if read.as_ref().is_ok_and(|tape| sources.hotkey.is_some_and(|wanted| address(tape) != wanted)) {
             continue;
         }
         match read.map(|tape| tape.excerpt(sources.window)) {
@@ -119,14 +117,6 @@ fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec
         missing.push(format!("no tape in {} has window {}", sources.tapes.display(), sources.window));
     }
     Ok(found)
-}
-
-fn tapes_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
-    paths.sort();
-    paths
 }
 
 /// Returns the journal's records, rollouts by number alone: the tape has them.
@@ -150,7 +140,7 @@ fn journal(sources: &Sources<'_>, missing: &mut Vec<String>) -> Vec<Value> {
 }
 
 fn log_end(path: &Path) -> anyhow::Result<String> {
-    let read = || {
+    let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let begin = file.metadata()?.len().saturating_sub(LOG_BYTES_MAX as u64);
         file.seek(SeekFrom::Start(begin))?;
@@ -160,8 +150,7 @@ fn log_end(path: &Path) -> anyhow::Result<String> {
         let cut = if begin == 0 { 0 } else { end.iter().position(|byte| *byte == b'\n').unwrap_or(end.len()) };
         Ok(end.split_off(cut))
     };
-    let end: io::Result<Vec<u8>> = read();
-    let end = end.with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
+    let end = read().with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
     Ok(String::from_utf8_lossy(&end).into_owned())
 }
 

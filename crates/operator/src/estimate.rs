@@ -102,11 +102,7 @@ pub fn object(stated: &str, estimate: &Estimate, report: &Report) -> Value {
         })
     };
     let variants = |variants: &[Variant]| -> Value {
-        variants
-            .iter()
-            .map(|variant| (variant.name.clone(), outcome(&variant.outcome)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
+        variants.iter().map(|variant| (variant.name.as_str(), outcome(&variant.outcome))).collect()
     };
     json!({
         "gpu": stated,

@@ -8,14 +8,15 @@ use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use self::answers::{Answers, test_bucket, test_chain};
+use self::answers::{Answers, passes_test};
 use self::ask::Questions;
 use self::wallets::{Found, expanded, scan};
+use crate::doctor::Part;
 use clap::ValueEnum;
 use grail_terminal::{Exit, ExitError, output, printable};
 
@@ -92,7 +93,7 @@ fn asked(wallets: &str, given: Option<InitNetwork>, questions: &mut Questions) -
         }
         let Found { cold, hot } = questions.wallet(&answers.wallets, &found)?;
         (answers.cold, answers.hot) = (cold, hot);
-        if test_chain(&answers)? || questions.keeps("these answers")? {
+        if passes_test(&answers, Part::Chain)? || questions.keeps("these answers")? {
             break;
         }
     }
@@ -104,7 +105,7 @@ fn asked(wallets: &str, given: Option<InitNetwork>, questions: &mut Questions) -
             let before = answers.store.take().unwrap_or_default();
             answers.store = Some(questions.text("Address of the S3 server, empty for R2", Some(&before))?);
         }
-        let mut key = |(id, secret): &(Secret, Secret)| {
+        let mut key = |(id, secret): &(SecretString, SecretString)| {
             Ok::<_, ExitError>((
                 questions.secret("Its access key id", id)?,
                 questions.secret("Its secret access key", secret)?,
@@ -114,7 +115,7 @@ fn asked(wallets: &str, given: Option<InitNetwork>, questions: &mut Questions) -
         answers.read = key(&answers.read)?;
         output::line("The WRITE key stays here: a token with the permission `Object Read & Write`.");
         answers.write = key(&answers.write)?;
-        if test_bucket(&answers)? || questions.keeps("these keys")? {
+        if passes_test(&answers, Part::Bucket)? || questions.keeps("these keys")? {
             return Ok(Some(answers));
         }
     }
@@ -144,38 +145,30 @@ fn quoted(value: &str) -> String {
 /// Creates a file that only its owner may read; it must not exist yet.
 fn write(path: &Path, text: &str) -> Result<(), ExitError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => taken(path),
-        _ => ExitError::new(
-            Exit::of_file(&error),
-            format!("cannot write {} ({error}); name another file with --env-file", path.display()),
-        ),
-    })
-}
-
-fn taken(path: &Path) -> ExitError {
     let path = path.display();
-    ExitError::new(
-        Exit::Negative,
-        format!(
-            "{path} is there already, and is never overwritten; move it away, or name another file with --env-file"
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => ExitError::new(
+            Exit::Negative,
+            format!(
+                "{path} is there already, and is never overwritten; move it away, or name another file with --env-file"
+            ),
         ),
-    )
+        _ => {
+            let text = format!("cannot write {path} ({error}); name another file with --env-file");
+            ExitError::new(Exit::of_file(&error), text)
+        }
+    })
 }
 
 /// Returns the two commands that follow for a served world.
 fn served_next(path: &Path) -> String {
-    let folder: PathBuf =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (file, folder) = (printable(&path.display().to_string()), printable(&folder.display().to_string()));
     format!(
         "{file} is written. Next, each in a terminal of its own:\n  grail sim serve --dir {folder}\n  \
          grail mine --env-file {file} --device cpu --data-dir {folder}/data"
     )
 }
-
-/// A secret that was typed.
-type Secret = SecretString;
 
 #[cfg(test)]
 mod tests {

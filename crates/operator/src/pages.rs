@@ -1,6 +1,6 @@
 //! Pages of the metrics server: today's report and timeline, from the miner's files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +9,7 @@ use grail_observe::Pages;
 use grail_tape::{Mode, Tape, replay};
 
 use crate::report::Report;
+use crate::tapes::tapes_in;
 use crate::weights::readings;
 use crate::why::{Finding, Receipt, WeightFacts, receipts};
 
@@ -52,7 +53,8 @@ fn report(data_folder: &Path, hotkey: &str) -> String {
 /// Returns the newest tape's page; its last step may be half written.
 fn timeline(tapes: Option<&Path>) -> String {
     let made = tapes.ok_or_else(|| "the miner records no tape".to_owned()).and_then(|tapes| {
-        let path = newest(tapes).ok_or_else(|| format!("there is no tape in {} yet", tapes.display()))?;
+        let newest = tapes_in(tapes).unwrap_or_default().pop();
+        let path = newest.ok_or_else(|| format!("there is no tape in {} yet", tapes.display()))?;
         let tape = Tape::read(&path).map_err(|error| error.to_string())?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (timeline, replay) = (Gatherer::of_tape(&tape).timeline(), replay(&tape, Mode::Strict, None));
@@ -64,10 +66,4 @@ fn timeline(tapes: Option<&Path>) -> String {
             "<!doctype html><html lang=en><meta charset=utf-8><title>grail</title><p>No timeline: {why}.</p></html>\n"
         )
     })
-}
-
-/// Returns the tape with the newest name, which starts with its time.
-fn newest(tapes: &Path) -> Option<PathBuf> {
-    let paths = std::fs::read_dir(tapes).ok()?.flatten().map(|entry| entry.path());
-    paths.filter(|path| path.extension().is_some_and(|extension| extension == "tape")).max()
 }

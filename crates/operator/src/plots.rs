@@ -1,7 +1,5 @@
 //! Parts of pages with figures: their style, and plots as inline SVG. No script, no network.
 
-use std::fmt::Write;
-
 /// The style of a page of figures, light and dark. The swarm's page has it too.
 pub(crate) const STYLE: &str = include_str!("figures.css");
 
@@ -52,8 +50,7 @@ pub(crate) fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> String {
     let mut body = String::new();
     for (at, (name, value)) in bars.iter().enumerate() {
         let y = at as f64 * ROW;
-        write!(
-            body,
+        body += &format!(
             "<text x=\"0\" y=\"{:.1}\">{}</text><text x=\"{all}\" y=\"{0:.1}\" text-anchor=\"end\">{}</text>\
              <rect class=\"bar\" x=\"0\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\" rx=\"3\"/>",
             y + 14.0,
@@ -61,8 +58,7 @@ pub(crate) fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> String {
             short(*value),
             y + 19.0,
             (value.max(0.0) / most * all).max(1.0),
-        )
-        .expect("writing to a String cannot fail");
+        );
     }
     if bars.is_empty() {
         body += "<text x=\"0\" y=\"14\">none</text>";
@@ -78,16 +74,14 @@ fn scale(most: f64) -> String {
     for quarter in 0..=4 {
         let value = most * f64::from(quarter) / 4.0;
         let y = height(value, most);
-        write!(
-            scale,
+        scale += &format!(
             "<line class=\"scale\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
              <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT + WIDTH,
             LEFT - 6.0,
             y + 4.0,
             format_args!("{value:.decimals$}"),
-        )
-        .expect("writing to a String cannot fail");
+        );
     }
     scale
 }
@@ -147,22 +141,17 @@ pub(crate) fn date(seconds: f64) -> String {
 /// Days since 1970-01-01 as year, month and day, in the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
     let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let (mut year, mut left) = (1970, days);
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if left < length {
-            break;
-        }
-        (year, left) = (year + 1, left - length);
+    let length = |year: u64, month: u64| match month {
+        2 => 28 + u64::from(is_leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let (mut year, mut month, mut left) = (1970, 1, days);
+    while left >= length(year, month) {
+        left -= length(year, month);
+        (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     }
-    let february = if is_leap(year) { 29 } else { 28 };
-    for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
-        if left < length {
-            return (year, month, left + 1);
-        }
-        left -= length;
-    }
-    (year, 12, 31)
+    (year, month, left + 1)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::bail;
 use grail_cuda::driver::{Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
 use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchNumerics};
 use grail_engine::{CpuEngine, HfTokenizer};
 use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, Tokenizer};
-use grail_verify::{Recompute, RecomputeError};
+use grail_verify::RecomputeError;
 
 use grail_hub::local_name;
 use grail_live::device::{self, DeviceChoice};
@@ -64,13 +64,6 @@ impl DeviceProver {
     }
 }
 
-impl Recompute for DeviceProver {
-    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        let failed = |error: CudaEngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
-        self.pass(tokens, 1, randomness).map_err(failed)
-    }
-}
-
 /// Returns the model of a validator, which computes proofs again: on the CPU (`toy` or a folder), or on a GPU.
 ///
 /// # Errors
@@ -82,9 +75,7 @@ pub fn proof_model(device: DeviceChoice, model: &str, numerics: TorchNumerics) -
         DeviceChoice::Cuda(ordinal) => {
             let prover = DeviceProver::open(model, ordinal, numerics)?;
             if prover.tokenizer().is_none() {
-                return Err(anyhow!(
-                    "the model {model} has no tokenizer, and prompts are text; use a folder or a hub id"
-                ));
+                bail!("the model {model} has no tokenizer, and prompts are text; use a folder or a hub id");
             }
             Ok(Rc::new(OnDevice(prover)))
         }
@@ -96,7 +87,8 @@ struct OnDevice(DeviceProver);
 
 impl ProofModel for OnDevice {
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        self.0.recompute(tokens, randomness)
+        let failed = |error: CudaEngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        self.0.pass(tokens, 1, randomness).map_err(failed)
     }
 
     fn passes(&self, sequences: &[&[u32]], randomness: &str) -> Result<Vec<Option<ProofPass>>, RecomputeError> {

@@ -55,6 +55,8 @@ impl Report<'_> {
         let line = |title: &str, unit: &str, value: &dyn Fn(&Receipt) -> Option<f64>| {
             line_plot(title, unit, &all.iter().map(value).collect::<Vec<_>>(), ends)
         };
+        let rejections = all.iter().flat_map(|receipt| &receipt.self_check_rejections);
+        let rejections = rejections.map(|(reason, count)| (reason, *count));
         let plots = [
             line("Score expected", "distinct solutions a window", &|receipt| receipt.expected_score),
             line("Income", "% of the best window's groups", &|receipt| Some(income(receipt)? * 100.0)),
@@ -65,8 +67,8 @@ impl Report<'_> {
             line("Uploaded", "rollouts a window", &|receipt| Some(receipt.rollouts_uploaded as f64)),
             line("Clean", "rollouts a second", &|receipt| per_second(receipt.rollouts_clean?, receipt.seconds?)),
             line("Generated", "completion tokens a second", &|receipt| per_second(receipt.tokens?, receipt.seconds?)),
-            by_name("Self-check rejections", "rollouts by reason", &rejections(all)),
-            by_name("Outcomes", "windows", &outcomes(all)),
+            by_name("Self-check rejections", "rollouts by reason", rejections),
+            by_name("Outcomes", "windows", all.iter().map(|receipt| (&receipt.outcome, 1))),
         ];
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
@@ -139,25 +141,12 @@ fn per_second(count: u64, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| count as f64 / seconds)
 }
 
-fn rejections(receipts: &[Receipt]) -> BTreeMap<&str, u64> {
-    let mut counts = BTreeMap::new();
-    for (reason, count) in receipts.iter().flat_map(|receipt| &receipt.self_check_rejections) {
-        *counts.entry(reason.as_str()).or_default() += count;
-    }
-    counts
-}
-
-fn outcomes(receipts: &[Receipt]) -> BTreeMap<&str, u64> {
-    let mut counts = BTreeMap::new();
-    for receipt in receipts {
-        *counts.entry(receipt.outcome.as_str()).or_default() += 1;
-    }
-    counts
-}
-
-fn by_name(title: &str, unit: &str, counts: &BTreeMap<&str, u64>) -> String {
-    let counts: Vec<(&str, f64)> = counts.iter().map(|(name, count)| (*name, *count as f64)).collect();
-    bars(title, unit, &counts)
+/// Returns a bar for the sum of each name.
+fn by_name<'a>(title: &str, unit: &str, counts: impl Iterator<Item = (&'a String, u64)>) -> String {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    counts.for_each(|(name, count)| *sums.entry(name).or_default() += count);
+    let sums: Vec<(&str, f64)> = sums.into_iter().map(|(name, sum)| (name, sum as f64)).collect();
+    bars(title, unit, &sums)
 }
 
 fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {

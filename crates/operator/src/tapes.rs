@@ -1,6 +1,7 @@
 //! Lists tapes, and chooses steps of one.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
@@ -37,6 +38,17 @@ pub const EVENT_KINDS: [&str; 22] = [
     "weights_answered",
 ];
 
+/// Returns the tapes in a folder, by name, which starts with their time.
+///
+/// # Errors
+/// The operating system's error if the folder cannot be read.
+pub(crate) fn tapes_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
+    paths.sort();
+    Ok(paths)
+}
+
 /// Which steps of a tape.
 #[derive(Debug, Args)]
 pub struct StepFilter {
@@ -52,14 +64,6 @@ pub struct StepFilter {
     /// Only up to this monotonic millisecond.
     #[arg(long, value_name = "MS")]
     pub to: Option<u64>,
-}
-
-/// A readable tape, with facts about its file.
-struct Listed<'a, R: Role> {
-    path: &'a PathBuf,
-    tape: Tape<R>,
-    bytes: u64,
-    age_s: u64,
 }
 
 /// Summary of several tapes.
@@ -81,8 +85,8 @@ impl TapeList {
         let mut list = Self::default();
         for path in paths {
             match AnyTape::read(path) {
-                Ok(AnyTape::Miner(tape)) => list.add(Listed::of(path, tape)?),
-                Ok(AnyTape::Validator(tape)) => list.add(Listed::of(path, tape)?),
+                Ok(AnyTape::Miner(tape)) => list.add(path, &tape)?,
+                Ok(AnyTape::Validator(tape)) => list.add(path, &tape)?,
                 Err(error) => list.unreadable.push(error.to_string()),
             }
         }
@@ -94,8 +98,10 @@ impl TapeList {
         table::render(&["tape", "KiB", "age", "program", "engine", "window", "steps", "outcome"], &self.rows)
     }
 
-    fn add<R: Role>(&mut self, listed: Listed<'_, R>) {
-        let Listed { path, tape, bytes, age_s } = listed;
+    fn add<R: Role>(&mut self, path: &Path, tape: &Tape<R>) -> anyhow::Result<()> {
+        let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let elapsed = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let (bytes, age_s) = (metadata.len(), elapsed.unwrap_or_default().as_secs());
         let (windows, steps) = (tape.windows(), tape.steps().count());
         self.documents.push(Schema::TapeList.stamp(json!({
             "tape": path.display().to_string(),
@@ -118,9 +124,8 @@ impl TapeList {
             tape.header.program.clone(),
             tape.header.engine.clone(),
         ];
-        let empty = || ["", "", "", "", ""].map(str::to_owned);
         for (number, window) in windows.iter().enumerate() {
-            let tape = if number == 0 { shown.clone() } else { empty() };
+            let tape = if number == 0 { shown.clone() } else { Default::default() };
             let outcome = window.outcome.clone().unwrap_or_else(|| "-".to_owned());
             let facts = [window.window_start.to_string(), window.steps.to_string(), outcome];
             self.rows.push(tape.into_iter().chain(facts).collect());
@@ -128,18 +133,11 @@ impl TapeList {
         if windows.is_empty() {
             self.rows.push(shown.into_iter().chain(["-".to_owned(), steps.to_string(), "-".to_owned()]).collect());
         }
+        Ok(())
     }
 }
 
-impl<'a, R: Role> Listed<'a, R> {
-    fn of(path: &'a PathBuf, tape: Tape<R>) -> anyhow::Result<Self> {
-        let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let age_s = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        Ok(Self { path, tape, bytes: metadata.len(), age_s: age_s.unwrap_or_default().as_secs() })
-    }
-}
-
-fn age(seconds: u64) -> String {
+pub(crate) fn age(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

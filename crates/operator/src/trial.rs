@@ -16,7 +16,7 @@ use grail_protocol::rollout::{GroupOrigin, WindowContext};
 use grail_protocol::signature::Keypair;
 use grail_protocol::window_file::{PackedGroup, unpack};
 use grail_terminal::{Exit, ExitError, counted};
-use grail_verify::{Report, Scope, Verdict, WindowFacts};
+use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, WindowFacts};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -119,11 +119,10 @@ impl Trial {
 
     /// Returns rollouts that were judged, and those that are valid.
     fn counts(&self) -> (usize, usize) {
-        let is_valid = |outcome: &grail_verify::RolloutOutcome| {
-            matches!(outcome, grail_verify::RolloutOutcome::Valid | grail_verify::RolloutOutcome::Soft(_))
-        };
         let rollouts = &self.report.rollouts;
-        (rollouts.len(), rollouts.iter().filter(|rollout| is_valid(&rollout.outcome)).count())
+        let is_valid =
+            |rollout: &&RolloutReport| matches!(rollout.outcome, RolloutOutcome::Valid | RolloutOutcome::Soft(_));
+        (rollouts.len(), rollouts.iter().filter(is_valid).count())
     }
 
     fn tokens_per_second(&self) -> f64 {

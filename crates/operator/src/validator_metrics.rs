@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grail_observe::{Scrape, TextFormat, as_prometheus};
+use grail_observe::{Scrape, TextFormat};
 use grail_validator::driver::Observer;
 use grail_validator::ports::Now;
 use grail_validator::{Action, Event, Report, Validator};
@@ -66,10 +66,7 @@ impl Scrape for ValidatorMetrics {
     fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
         let (registry, mut text) = (registry(&self.state()), String::new());
         encode(&mut text, &registry)?;
-        Ok(match format {
-            TextFormat::OpenMetrics => text,
-            TextFormat::Prometheus => as_prometheus(&text),
-        })
+        Ok(format.of(text))
     }
 
     fn restart_reasons(&self) -> Vec<String> {
@@ -122,6 +119,11 @@ mod tests {
 
     use super::*;
 
+    fn window(active: usize, selected: usize, missed: Option<String>) -> Report {
+        let (receipts, weights, copies) = (Vec::new(), Vec::new(), Vec::new());
+        Report::Window(Box::new(WindowReport { window_start: 60, active, selected, receipts, weights, copies, missed }))
+    }
+
     #[test]
     fn each_window_is_written_whole_with_what_was_counted() {
         let folder = tempfile::tempdir().unwrap();
@@ -130,16 +132,7 @@ mod tests {
         let mut report = |report| metrics.action(Now::default(), &Action::Report(report));
         report(Report::Trouble("x".to_owned()));
         assert!(!file.exists());
-        let window = WindowReport {
-            window_start: 60,
-            active: 3,
-            selected: 2,
-            receipts: Vec::new(),
-            weights: Vec::new(),
-            copies: Vec::new(),
-            missed: None,
-        };
-        report(Report::Window(Box::new(window)));
+        report(window(3, 2, None));
         let set = WeightsReport::Set { window_start: 60, block: 91, weights: Vec::new() };
         report(Report::Weights(set));
         let text = std::fs::read_to_string(&file).unwrap();
@@ -162,19 +155,10 @@ mod tests {
         assert!(text.contains("\ngrail_validator_head_block 95\n") && text.ends_with("# EOF\n"), "{text}");
         let text = metrics.metrics(TextFormat::Prometheus).unwrap();
         assert!(text.contains("# TYPE grail_validator_windows_total counter\n") && !text.contains("EOF"), "{text}");
-        let window = WindowReport {
-            window_start: 60,
-            active: 0,
-            selected: 0,
-            receipts: Vec::new(),
-            weights: Vec::new(),
-            copies: Vec::new(),
-            missed: Some("the chain was silent".to_owned()),
-        };
-        metrics.action(Now::default(), &Action::Report(Report::Window(Box::new(window))));
+        metrics.action(Now::default(), &Action::Report(window(0, 0, Some("the chain was silent".to_owned()))));
         metrics.event(Now::default(), &Event::HeadMoved(Head { number: 151 }));
         assert_eq!(metrics.obstacles(), ["the newest window that is judged is 60"]);
-        metrics.state().event_at -= Duration::from_secs(7_200);
+        metrics.state().last_event.0 -= Duration::from_secs(7_200);
         assert_eq!(metrics.restart_reasons(), ["nothing has happened for 7200 s"]);
     }
 }

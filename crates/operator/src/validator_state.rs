@@ -21,7 +21,7 @@ const TROUBLES_MAX: usize = 20;
 const REASON_CHARS_MAX: usize = 200;
 
 /// The facts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ValidatorState {
     pub(crate) outcomes: BTreeMap<Outcome, u64>,
     pub(crate) windows: u64,
@@ -36,8 +36,7 @@ pub(crate) struct ValidatorState {
     pub(crate) connections_dropped: u64,
     /// The newest head, and when it came.
     pub(crate) head: Option<(u64, Instant)>,
-    /// When the newest event came.
-    pub(crate) event_at: Instant,
+    pub(crate) last_event: LastEvent,
     /// Newest first.
     recent: VecDeque<JudgedWindow>,
     miners: BTreeMap<String, JudgedMiner>,
@@ -47,36 +46,21 @@ pub(crate) struct ValidatorState {
     judging_since: Option<Instant>,
 }
 
-impl Default for ValidatorState {
+/// When the newest event came; at first, when the process started.
+#[derive(Debug)]
+pub(crate) struct LastEvent(pub(crate) Instant);
+
+impl Default for LastEvent {
     fn default() -> Self {
-        Self {
-            outcomes: BTreeMap::new(),
-            windows: 0,
-            missed: 0,
-            troubles: 0,
-            weights_set: 0,
-            weights_not_set: 0,
-            last_window: 0,
-            last_weights_block: 0,
-            active: 0,
-            selected: 0,
-            connections_dropped: 0,
-            head: None,
-            event_at: Instant::now(),
-            recent: VecDeque::new(),
-            miners: BTreeMap::new(),
-            weights: None,
-            last_troubles: VecDeque::new(),
-            judging_since: None,
-        }
+        Self(Instant::now())
     }
 }
 
 impl ValidatorState {
     pub(crate) fn event(&mut self, event: &Event) {
-        self.event_at = Instant::now();
+        self.last_event = LastEvent::default();
         match event {
-            Event::HeadMoved(Head { number }) => self.head = Some((*number, self.event_at)),
+            Event::HeadMoved(Head { number }) => self.head = Some((*number, self.last_event.0)),
             Event::Started(records) => {
                 for record in records {
                     self.journaled(record);
@@ -126,7 +110,7 @@ impl ValidatorState {
             }
             Report::Trouble(text) => {
                 self.troubles += 1;
-                self.last_troubles.push_front((self.event_at, printable(text)));
+                self.last_troubles.push_front((self.last_event.0, printable(text)));
                 self.last_troubles.truncate(TROUBLES_MAX);
             }
             Report::Weights(weights) => {
@@ -188,7 +172,7 @@ impl ValidatorState {
 
     /// Returns why a restart would help.
     pub(crate) fn restart_reasons(&self, block: Duration) -> Vec<String> {
-        let silent = self.event_at.elapsed();
+        let silent = self.last_event.0.elapsed();
         let is_stuck = silent > (block * STALLED_LOOP_BLOCKS as u32).max(LIMIT_MIN);
         is_stuck.then(|| format!("nothing has happened for {} s", silent.as_secs())).into_iter().collect()
     }

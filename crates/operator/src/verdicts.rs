@@ -15,6 +15,7 @@ use grail_terminal::{output, printable};
 use grail_validator::{MinerReceipt, Report, WeightsReport};
 use serde_json::Value;
 
+use crate::plots::escaped;
 pub use render::{entry, lines, outcome_line};
 
 /// The file in the data folder.
@@ -174,10 +175,6 @@ fn weights_line(report: &WeightsReport) -> String {
         }
         WeightsReport::NotSet { window_start, why } => format!("after window {window_start}: not set; {why}"),
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Verdicts</title><style>\

@@ -45,18 +45,7 @@ impl Identity {
             wallet,
             network,
             uptime_seconds: begun.elapsed().as_secs_f64(),
-            head: None,
-            window: None,
-            uploads: Vec::new(),
-            health: HealthStatus { ready: false, reasons: Vec::new(), registered: None },
-            endpoints: Vec::new(),
-            speeds: Speeds::default(),
-            troubles: Vec::new(),
-            stopping: Stopping::No,
-            weight: None,
-            rank: None,
-            gpus: Vec::new(),
-            judging: None,
+            ..ProcessStatus::default()
         }
     }
 }

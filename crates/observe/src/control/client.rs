@@ -93,11 +93,8 @@ impl Asking {
 
     /// None if nobody listens: a killed process leaves its socket behind.
     fn connect(socket: PathBuf) -> Result<Option<Self>, ControlError> {
-        let stream = UnixStream::connect(&socket).and_then(|stream| {
-            stream.set_write_timeout(Some(PATIENCE))?;
-            Ok(stream)
-        });
-        match stream {
+        let connected = UnixStream::connect(&socket);
+        match connected.and_then(|stream| stream.set_write_timeout(Some(PATIENCE)).map(|()| stream)) {
             Ok(stream) => Ok(Some(Self { stream, socket, patience: PATIENCE })),
             Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                 Err(ControlError::Denied { path: socket, source })

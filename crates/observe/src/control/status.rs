@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Everything that `grail top` shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProcessStatus {
     /// Name of the schema.
     pub schema: String,
@@ -38,16 +38,14 @@ pub struct ProcessStatus {
     /// Whether it was asked to stop.
     pub stopping: Stopping,
     /// The largest share of a validator's weights; none before that was read.
-    #[serde(default)]
     pub weight: Option<f64>,
     /// Where that validator's weights put the hotkey; none before it was read, or without a weight.
-    #[serde(default)]
     pub rank: Option<Rank>,
     /// The GPUs that answer; none on a CPU.
     #[serde(default)]
     pub gpus: Vec<GpuStatus>,
     /// What a validator does; none if this is a miner. A validator leaves the fields of mining empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub judging: Option<JudgingStatus>,
 }
 
@@ -189,7 +187,6 @@ pub struct UploadStatus {
     /// Distinct solutions that a validator is expected to find; none if that is unknown.
     pub expected_score: Option<f64>,
     /// Seconds between the confirmation and the window's end; none if that is unknown.
-    #[serde(default)]
     pub slack_seconds: Option<f64>,
 }
 
@@ -240,10 +237,11 @@ pub struct TroubleStatus {
 }
 
 /// Whether it was asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopping {
     /// No.
+    #[default]
     No,
     /// After this window's upload.
     AfterWindow,

@@ -1,6 +1,6 @@
 //! A log event as data: one JSON object, for a file, a shipper or Loki.
 
-use std::fmt::{Debug, Write};
+use std::fmt::Debug;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -36,15 +36,13 @@ impl Entry {
         // Writing to a string does not fail.
         let _ = tracing_subscriber::fmt::time::SystemTime.format_time(&mut Writer::new(&mut timestamp));
         let message = self.fields.remove(MESSAGE).unwrap_or_else(|| Value::from(""));
-        let mut line = String::new();
-        let level = level_name(self.level);
-        let _ = write!(line, r#"{{"timestamp":"{timestamp}","level":"{level}","target":{}"#, Value::from(self.target));
-        let _ = write!(line, r#","message":{message}"#);
+        let (level, target) = (level_name(self.level), Value::from(self.target));
+        let mut line =
+            format!(r#"{{"timestamp":"{timestamp}","level":"{level}","target":{target},"message":{message}"#);
         for (name, value) in &self.fields {
-            let _ = write!(line, ",{}:{value}", Value::from(name.as_str()));
+            line += &format!(",{}:{value}", Value::from(name.as_str()));
         }
-        line.push('}');
-        line
+        line + "}"
     }
 }
 

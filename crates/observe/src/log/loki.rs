@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -113,9 +113,8 @@ impl Pusher {
             }
             while !batch.is_empty() {
                 let Some(pause) = self.push(&mut batch).await else { break };
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    _ = &mut stop => return self.last_words(inbox, batch).await,
+                if timeout(pause, &mut stop).await.is_ok() {
+                    return self.last_words(inbox, batch).await;
                 }
             }
         }

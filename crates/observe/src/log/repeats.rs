@@ -64,11 +64,10 @@ impl Repeats {
     /// Records a success. Returns the period of failures that it ends; none for a single failure.
     pub(super) fn ended(&mut self, now_ms: u64, event: &Event) -> Option<Over> {
         let area = succeeded(event)?;
-        let is_over = |spell: &mut Spell| now_ms.saturating_sub(spell.last_ms) >= PAUSE_MS;
-        let Spell { since_ms, last_ms, failures, .. } = match self.0.get_mut(&area).is_some_and(is_over) {
-            true => self.0.remove(&area)?,
-            false => return None,
-        };
+        if now_ms.saturating_sub(self.0.get(&area)?.last_ms) < PAUSE_MS {
+            return None;
+        }
+        let Spell { since_ms, last_ms, failures, .. } = self.0.remove(&area)?;
         (failures > 1).then_some(Over { area, failures, seconds: (last_ms - since_ms) / 1_000 })
     }
 }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Gauge;
+use super::{Gauge, Registering};
 use crate::control::GpuStatus;
 
 /// Proofs per second are counted over this time.
@@ -105,27 +105,17 @@ pub(super) struct EngineMetrics {
 
 impl EngineMetrics {
     pub(super) fn register(registry: &mut Registry, meter: EngineMeter) -> Self {
-        let (used, free, temperature, busy) = <(Family<_, _>, Family<_, _>, Family<_, _>, Family<_, _>)>::default();
-        let proof = meter.proof_duration.clone();
         let help = "To prove a rollout; of rollouts that are proved together, each has its share";
-        registry.register_with_unit("proof_duration", help, Unit::Seconds, proof);
+        registry.register_with_unit("proof_duration", help, Unit::Seconds, meter.proof_duration.clone());
+        let mut on = Registering(registry);
         let help = "Memory of the GPU that is in use, by whatever runs on it";
-        registry.register_with_unit("gpu_memory_used", help, Unit::Bytes, Family::clone(&used));
-        registry.register_with_unit(
-            "gpu_memory_free",
-            "Memory of the GPU that is free",
-            Unit::Bytes,
-            Family::clone(&free),
-        );
-        registry.register_with_unit(
-            "gpu_temperature",
-            "Temperature of the GPU",
-            Unit::Celsius,
-            Family::clone(&temperature),
-        );
-        let help = "Share of the last second in which a kernel ran on the GPU";
-        registry.register("gpu_busy_ratio", help, Family::clone(&busy));
-        Self { meter, used, free, temperature, busy }
+        Self {
+            meter,
+            used: on.measured("gpu_memory_used", help, Unit::Bytes, Family::default()),
+            free: on.measured("gpu_memory_free", "Memory of the GPU that is free", Unit::Bytes, Family::default()),
+            temperature: on.measured("gpu_temperature", "Temperature of the GPU", Unit::Celsius, Family::default()),
+            busy: on.plain("gpu_busy_ratio", "Share of the last second in which a kernel ran on the GPU"),
+        }
     }
 
     /// Asks the GPUs; one that does not answer has no figures.

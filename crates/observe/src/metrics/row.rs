@@ -1,6 +1,6 @@
 //! The figures of one window as a row, for sinks that plot histories.
 
-use grail_miner::machine::{Area, WindowReceipt};
+use grail_miner::machine::WindowReceipt;
 use grail_miner::ports::Now;
 use serde_json::{Map, Value, json};
 
@@ -58,7 +58,8 @@ impl Metrics {
         ];
         counters.into_iter().for_each(|(name, counter)| row.count(name, counter.get()));
         for area in AREAS {
-            row.count(trouble_name(area), handles.trouble.get_or_create(&[("area", area.name())]).get());
+            let count = handles.trouble.get_or_create(&[("area", area.name())]).get();
+            row.count(&format!("grail.trouble.{}", area.name()), count);
         }
         let gauges = [
             ("mining.rollouts_per_second", &handles.rollouts_per_second),
@@ -84,18 +85,6 @@ impl Metrics {
             window.into_iter().flat_map(WindowState::clean_groups).flat_map(|group| group.rewards.clone()).collect();
         row.value("mining.reward_distribution", histogram(&rewards, &REWARD_BUCKETS));
         row
-    }
-}
-
-/// Returns the trouble of an area, as a counter of a row.
-const fn trouble_name(area: Area) -> &'static str {
-    match area {
-        Area::Chain => "grail.trouble.chain",
-        Area::Beacon => "grail.trouble.beacon",
-        Area::Engine => "grail.trouble.engine",
-        Area::Bucket => "grail.trouble.bucket",
-        Area::Journal => "grail.trouble.journal",
-        Area::Commitment => "grail.trouble.commitment",
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 
 const BLOCK_MS: u64 = 1_000;
 
-fn at(monotonic_ms: u64) -> Now {
+pub(crate) fn at(monotonic_ms: u64) -> Now {
     Now { monotonic_ms, wall_ms: 0 }
 }
 

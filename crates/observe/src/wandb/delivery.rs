@@ -13,7 +13,7 @@ use super::run::Run;
 use super::service::{Known, Place, Service, ServiceError};
 use super::spool::Spool;
 use crate::metrics::row::Row;
-use crate::sink::{Backoff, Stop};
+use crate::sink::{Backoff, Stop, next};
 use grail_config::Resume;
 
 /// Most rows in a request.
@@ -178,7 +178,8 @@ impl Delivery {
                     (Resume::Must, None) => {
                         return Err(Failure::Run("WANDB_RESUME=must, and there is no run of WANDB_RUN_ID"));
                     }
-                    (Resume::Never, Some(_)) if !has_doubtful(&self.own) => {
+                    // A row that an earlier attempt may have delivered shows that the run is ours.
+                    (Resume::Never, Some(_)) if self.own.waiting().iter().all(|waiting| !waiting.may_be_there) => {
                         return Err(Failure::Run("WANDB_RESUME=never, and there is a run of WANDB_RUN_ID already"));
                     }
                     _ => {}
@@ -211,24 +212,13 @@ impl Delivery {
     async fn give_up(self, mut inbox: Receiver<Row>, mut stop: Stop) {
         self.dropped.inc_by(self.own.waiting().len() as u64);
         self.own.remove();
-        loop {
-            tokio::select! {
-                row = inbox.recv() => match row {
-                    Some(_) => drop(self.dropped.inc()),
-                    None => return,
-                },
-                _ = &mut stop => break,
-            }
+        while next(&mut inbox, &mut stop).await.is_some() {
+            self.dropped.inc();
         }
         while inbox.try_recv().is_ok() {
             self.dropped.inc();
         }
     }
-}
-
-/// Returns whether a row waits that an earlier attempt may have delivered: then the run is ours.
-fn has_doubtful(spool: &Spool) -> bool {
-    spool.waiting().iter().any(|waiting| waiting.may_be_there)
 }
 
 /// Returns names that wait and are not among these.

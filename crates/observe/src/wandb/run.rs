@@ -44,10 +44,7 @@ impl Run {
         let read = || String::from_utf8(folder::read(&path).ok()?).ok();
         let last = || read().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
         let auto = (config.resume == Resume::Auto).then(last).flatten();
-        let id = match config.run_id.clone().or(auto) {
-            Some(id) => id,
-            None => new_id()?,
-        };
+        let id = config.run_id.clone().or(auto).map_or_else(new_id, Ok)?;
         let mut file = folder::open(&path, folder::options().write(true).create(true).truncate(true))?;
         file.write_all(format!("{id}\n").as_bytes())?;
         Ok(Self {

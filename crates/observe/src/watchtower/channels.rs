@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::sink::{Backoff, Stop};
 use grail_config::AlertsConfig;
@@ -84,10 +84,7 @@ impl Channel {
                     tracing::warn!("{} did not take a notice ({why}); check {}", self.name, self.key);
                     break;
                 }
-                tokio::select! {
-                    () = sleep(backoff.after_failure()) => {}
-                    _ = &mut stop => is_stopping = true,
-                }
+                is_stopping = timeout(backoff.after_failure(), &mut stop).await.is_ok();
             }
             backoff.after_success();
         }

@@ -17,16 +17,14 @@ use grail_miner::machine::{
 };
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_observe::{
-    Dropped, EngineMeter, Exposition, GpuFigures, JsonLines, Log, Metrics, MetricsServer, MetricsServerError, Row,
-    Samples, SinkSender, StateObserver,
+    Dropped, EngineMeter, Exposition, GpuFigures, JsonLines, Log, Metrics, MetricsServer, MetricsServerError,
+    Observers, Row, Samples, SinkSender, StateObserver,
 };
-use grail_sim::engine::EngineSpeed;
-use grail_sim::faults::Faults;
-use grail_sim::run::{SimConfig, simulate};
-use grail_sim::synthetic::SyntheticModel;
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 use tracing_subscriber::prelude::*;
+
+use crate::agreement::run;
 
 /// Plain bookkeeping next to the metrics.
 #[derive(Default)]
@@ -56,38 +54,28 @@ impl Observer for Book {
 }
 
 struct Watched {
-    state: StateObserver,
-    metrics: Metrics,
+    shown: Observers,
     rows: Receiver<Row>,
     book: Book,
-    log: Log,
-    samples: Samples,
 }
 
 impl Observer for Watched {
     fn event(&mut self, now: Now, event: &Event) {
-        self.state.event(now, event);
-        self.metrics.event(now, event);
+        self.shown.event(now, event);
         self.book.event(now, event);
-        self.log.event(now, event);
-        self.samples.event(now, event);
     }
 
     fn action(&mut self, now: Now, action: &Action) {
-        self.state.action(now, action);
-        self.metrics.action(now, action);
+        self.shown.action(now, action);
         self.book.action(now, action);
-        self.log.action(now, action);
     }
 
     fn handled(&mut self, now: Now, machine: &Machine) {
-        self.state.handled(now, machine);
+        self.shown.handled(now, machine);
     }
 
     fn origin(&mut self, now: Now, place: &'static Location<'static>) {
-        self.state.origin(now, place);
-        self.log.origin(now, place);
-        self.samples.origin(now, place);
+        self.shown.origin(now, place);
     }
 }
 
@@ -95,33 +83,24 @@ fn observer() -> StateObserver {
     StateObserver::new(12_000, Box::new(|| false))
 }
 
-fn simulated(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
+/// How a GPU is that works.
+pub(crate) fn gpu(ordinal: usize) -> GpuFigures {
+    GpuFigures { ordinal, free: 3 << 30, total: 80 << 30, temperature_c: Some(61), busy_percent: Some(97) }
+}
+
+fn simulated(seed: u64, has_faults: bool) -> (Exposition, Rc<RefCell<Watched>>) {
     listen();
     let (state, dropped) = (observer(), Dropped::default());
     let (mut metrics, mut exposition) = Metrics::new(state.state(), Some(std::env::temp_dir()), &dropped);
     let (sender, rows) = SinkSender::new(100, dropped.of("wandb"));
     metrics.offer_rows(sender);
-    let meter = EngineMeter::new(Arc::new(|| {
-        vec![GpuFigures { ordinal: 0, free: 3 << 30, total: 80 << 30, temperature_c: Some(61), busy_percent: Some(97) }]
-    }));
+    let meter = EngineMeter::new(Arc::new(|| vec![gpu(0)]));
     exposition.show_engine(meter.clone());
     let engine = CpuWorker::start_watched(CpuEngine::toy().unwrap(), meter.watch(0)).unwrap();
-    let samples = Samples::new(Rc::new(engine));
-    let watched = Watched { state, metrics, rows, book: Book::default(), log: Log::default(), samples };
-    let watched = Rc::new(RefCell::new(watched));
-    let config = SimConfig {
-        // Few enough that a validator checks them all.
-        groups_max: Some(5),
-        faults,
-        observer: Some(watched.clone()),
-        ..SimConfig::new(
-            Rc::new(SyntheticModel::default()),
-            EngineSpeed::named("reference").expect("a known speed"),
-            seed,
-            3,
-        )
-    };
-    simulate(&config, |_| {});
+    let (log, samples) = (Log::default(), Samples::new(Rc::new(engine)));
+    let shown = Observers(vec![Box::new(state), Box::new(metrics), Box::new(log), Box::new(samples)]);
+    let watched = Rc::new(RefCell::new(Watched { shown, rows, book: Book::default() }));
+    run(seed, has_faults, watched.clone());
     (exposition, watched)
 }
 
@@ -173,7 +152,7 @@ fn documents() -> Vec<(String, String)> {
 
 #[test]
 fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documented() {
-    let (exposition, watched) = simulated(0, Faults::None);
+    let (exposition, watched) = simulated(0, false);
     // The synthetic engine makes no mistakes of its own.
     let rejected = Report::RolloutRejected { index: 0, finding: "proof_valid/planted".to_owned() };
     watched.borrow_mut().action(Now::default(), &Action::Report(rejected));
@@ -207,13 +186,7 @@ fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documente
 
 #[test]
 fn proof_times_and_gpu_figures_are_reported_and_a_silent_gpu_has_none() {
-    let gpus = Arc::new(Mutex::new(vec![GpuFigures {
-        ordinal: 1,
-        free: 3 << 30,
-        total: 80 << 30,
-        temperature_c: Some(61),
-        busy_percent: Some(97),
-    }]));
+    let gpus = Arc::new(Mutex::new(vec![gpu(1)]));
     let asked = gpus.clone();
     let meter = EngineMeter::new(Arc::new(move || asked.lock().unwrap().clone()));
     let (_, mut exposition) = Metrics::new(observer().state(), None, &Dropped::default());
@@ -281,7 +254,7 @@ fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
 
 #[test]
 fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
-    let (exposition, watched) = simulated(0, Faults::None);
+    let (exposition, watched) = simulated(0, false);
     let text = exposition.render().unwrap();
     let watched = &mut *watched.borrow_mut();
     let mut rows = Vec::new();
@@ -359,7 +332,7 @@ fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
 
 #[test]
 fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
-    let (_, watched) = simulated(0, Faults::None);
+    let (_, watched) = simulated(0, false);
     // A run without planted faults reports no problem.
     let planted = [
         Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
@@ -440,9 +413,7 @@ fn a_field_that_does_not_exist_is_found() {
 #[test]
 fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
     for seed in 0..20 {
-        // Without kills, after which counters start at zero.
-        let faults = "beacon-outage,upload-error-before,upload-error-after,endpoint-silence,reorganisation,slow-engine";
-        let (exposition, watched) = simulated(seed, if seed % 3 == 0 { faults.parse().unwrap() } else { Faults::None });
+        let (exposition, watched) = simulated(seed, seed % 3 == 0);
         let text = exposition.render().unwrap();
         let Book { receipts, solutions } = &watched.borrow().book;
         let sum = |of: fn(&WindowReceipt) -> usize| receipts.iter().map(of).sum::<usize>() as f64;

@@ -26,10 +26,6 @@ pub(crate) fn write_run(folder: &Path, rows: u64) -> PathBuf {
     (0..rows).for_each(|n| sender.offer(row(n)));
     SinkWorker::finish_all(vec![worker]);
     assert_eq!(dropped.of("wandb").get(), 0);
-    run_folder(folder)
-}
-
-fn run_folder(folder: &Path) -> PathBuf {
     let entries = std::fs::read_dir(folder.join("wandb")).unwrap().map(|entry| entry.unwrap().path());
     entries.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("offline-run-")).unwrap()
 }

@@ -69,8 +69,10 @@ impl Sending {
         self.dropped.of("wandb").get()
     }
 
-    fn finish(self) {
+    /// Ends, and returns how many rows were dropped.
+    fn finish(self) -> u64 {
         SinkWorker::finish_all(vec![self.worker]);
+        self.dropped.of("wandb").get()
     }
 }
 
@@ -170,9 +172,7 @@ fn a_run_is_gone_on_with_as_its_own_client_has_it() {
     let deliver = |resume, numbers: std::ops::Range<u64>| {
         let sending = Sending::start(&named(resume), folder.path(), LIMITS);
         sending.offer(numbers);
-        let dropped = sending.dropped.clone();
-        sending.finish();
-        dropped.of("wandb").get()
+        sending.finish()
     };
     // There is no run to continue with.
     assert_eq!((deliver(Resume::Must, 0..1), service.runs.lock().unwrap().len()), (1, 0));
@@ -210,10 +210,9 @@ fn the_spool_is_bounded_and_counts_dropped_rows() {
     assert!(size() < 5 << 10, "{} bytes", size());
     service.set(Mood::Well);
     wait("what was kept", || service.runs.lock().unwrap().values().any(|run| run.history.len() > 5));
-    let dropped = sending.dropped.clone();
-    sending.finish();
+    let dropped = sending.finish();
     let run = service.only();
-    assert_eq!(run.history.len() as u64 + dropped.of("wandb").get(), 200);
+    assert_eq!(run.history.len() as u64 + dropped, 200);
     assert_eq!(run.history[0]["window_number"], 0, "the oldest are kept");
 }
 

@@ -9,19 +9,18 @@ use std::time::Duration;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{Head, Now};
-use grail_observe::{Dropped, EngineMeter, GpuFigures, Metrics, StateObserver, TextFormat};
+use grail_observe::{Dropped, EngineMeter, Metrics, Scrape, StateObserver, TextFormat};
 use serde_json::Value;
 
 use crate::interop::python;
+use crate::monitoring::gpu;
 
 #[test]
 fn the_official_parsers_take_both_formats_and_see_the_same() {
     let Some(python) = python("prometheus_client") else { return };
     let mut observer = StateObserver::new(12_000, Box::new(|| false));
     let (mut metrics, mut exposition) = Metrics::new(observer.state(), Some(std::env::temp_dir()), &Dropped::default());
-    let meter = EngineMeter::new(Arc::new(|| {
-        vec![GpuFigures { ordinal: 0, free: 3 << 30, total: 80 << 30, temperature_c: Some(61), busy_percent: Some(97) }]
-    }));
+    let meter = EngineMeter::new(Arc::new(|| vec![gpu(0)]));
     exposition.show_engine(meter.clone());
     meter.watch(1)(Duration::from_millis(400), 4);
     // Every kind of metric has a sample, one with a label that must be escaped.
@@ -41,7 +40,7 @@ fn the_official_parsers_take_both_formats_and_see_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let files = [TextFormat::OpenMetrics, TextFormat::Prometheus].map(|format| {
         let path = folder.path().join(format!("{format:?}"));
-        std::fs::write(&path, exposition.render_as(format).unwrap()).unwrap();
+        std::fs::write(&path, exposition.metrics(format).unwrap()).unwrap();
         path
     });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/parsers.py");

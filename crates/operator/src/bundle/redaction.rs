@@ -97,16 +97,12 @@ fn forms_of(secret: &str) -> Vec<String> {
             byte => format!("%{byte:02X}"),
         })
         .collect();
+    let bytes = format!("{:?}", secret.as_bytes()).trim_matches(['[', ']']).to_owned();
     let base64 = [STANDARD.encode(secret), STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret)];
-    [secret.to_owned(), secret.to_uppercase(), hex.to_uppercase(), hex, escaped, percent, bytes_shown(secret)]
+    [secret.to_owned(), secret.to_uppercase(), hex.to_uppercase(), hex, escaped, percent, bytes]
         .into_iter()
         .chain(base64)
         .collect()
-}
-
-/// Returns bytes as Rust shows them.
-fn bytes_shown(text: &str) -> String {
-    format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned()
 }
 
 #[cfg(test)]

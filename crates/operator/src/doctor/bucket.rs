@@ -42,12 +42,10 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let (ours, validators) = match bucket(&storage.write).and_then(|ours| Ok((ours, bucket(&storage.read)?))) {
         Ok(buckets) => buckets,
         Err(error) => {
+            let mut checks = vec![Check::blocked_by(WRITE, Obstacle::Configuration, &error.to_string(), "; ")];
             let skipped = [READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
-            let skipped = skipped.map(|code| Check::skipped(code, WRITE));
-            return [Check::blocked_by(WRITE, Obstacle::Configuration, &error.to_string(), "; ")]
-                .into_iter()
-                .chain(skipped)
-                .collect();
+            checks.extend(skipped.map(|code| Check::skipped(code, WRITE)));
+            return checks;
         }
     };
     let stamp = unix_ms();
@@ -90,11 +88,6 @@ fn described(
     let read_address = Some(ReadAddress::at(&credentials, server, region));
     let connect_ms = limits.call_ms.min(config.connect_ms);
     Ok(BucketConfig { addressing, read_address, request_ms: limits.call_ms, connect_ms, ..config })
-}
-
-/// Returns whether validators read from another server than the one that is written to.
-fn reads_elsewhere(storage: &StorageConfig) -> bool {
-    storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose())
 }
 
 /// An object that is there only for a moment.
@@ -142,7 +135,9 @@ impl Probe<'_> {
     /// Returns whether validators can read the object, and whether it exists; if nothing was written, whether they may
     /// read at all.
     async fn read(&self, written: &Result<Etag, Failed>, storage: &StorageConfig) -> (Check, bool) {
-        let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
+        // Whether validators read from another server than the one that is written to.
+        let is_elsewhere = storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose());
+        let is_written = written.is_ok();
         if is_elsewhere && !is_written {
             return (Check::skipped(READ, WRITE), false);
         }

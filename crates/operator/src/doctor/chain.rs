@@ -57,13 +57,6 @@ enum Unreached {
     Late { call_ms: u64 },
 }
 
-impl Unreached {
-    /// Returns a node of another network, which no waiting changes.
-    fn is_foreign(&self) -> bool {
-        matches!(self, Self::Chain(ChainError::OtherNetwork(_)))
-    }
-}
-
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.chain() else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
@@ -75,7 +68,8 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let attempts: Vec<Result<Reached<'_>, Unreached>> = join_all(attempts).await;
     let is_reached = attempts.iter().any(Result::is_ok);
     let named = config.endpoints.iter().zip(&attempts);
-    let is_foreign = attempts.iter().all(|attempt| matches!(attempt, Err(why) if why.is_foreign()));
+    // No waiting changes a node of another network.
+    let is_foreign = attempts.iter().all(|it| matches!(it, Err(Unreached::Chain(ChainError::OtherNetwork(_)))));
     let mut checks: Vec<Check> =
         named.map(|(endpoint, attempt)| check_of(endpoint, attempt, is_reached, is_foreign)).collect();
     let mut nodes: Vec<Reached<'_>> = attempts.into_iter().filter_map(Result::ok).collect();

@@ -1,5 +1,6 @@
 //! The configuration: whether it can be used, doubtful values, and who can read it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::check::{Check, Fix, Obstacle};
@@ -85,10 +86,7 @@ const fn obstacle_of(error: &ConfigError) -> Obstacle {
     }
 }
 
-#[cfg(unix)]
 fn permissions(path: &Path) -> Option<Check> {
-    use std::os::unix::fs::PermissionsExt;
-
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
     let value = format!("{} has mode {mode:04o}", path.display());
     Some(match mode & 0o077 {
@@ -99,9 +97,4 @@ fn permissions(path: &Path) -> Option<Check> {
             Check::warning(PERMISSIONS, format!("{value}, so others can read it"), remedy).fixed_by(fix)
         }
     })
-}
-
-#[cfg(not(unix))]
-fn permissions(_: &Path) -> Option<Check> {
-    None
 }

@@ -48,14 +48,12 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
         return vec![Check::blocked_by(FOLDER, Obstacle::Configuration, &error.to_string(), "; "), room];
     }
     match try_writing(&existing) {
+        Ok(()) if folder.exists() => {
+            vec![Check::ok(FOLDER, format!("{} can be written to", folder.display())), room]
+        }
         Ok(()) => {
-            let value = match folder.exists() {
-                true => format!("{} can be written to", folder.display()),
-                false => format!("{} will be made", folder.display()),
-            };
-            let check = Check::ok(FOLDER, value);
-            let check = if folder.exists() { check } else { check.fixed_by(Fix::Folder(folder.to_owned())) };
-            vec![check, room]
+            let check = Check::ok(FOLDER, format!("{} will be made", folder.display()));
+            vec![check.fixed_by(Fix::Folder(folder.to_owned())), room]
         }
         Err(error) if passes(&error) => {
             let value = format!("{} cannot be written to for now: {error}", existing.display());

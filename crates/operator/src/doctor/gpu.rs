@@ -65,10 +65,9 @@ fn checks_of(found: Result<Vec<DeviceDescription>, CudaError>, network: Network)
         let release = release().map(|release| format!(", driver {release}")).unwrap_or_default();
         checks.push(Check::ok(DRIVER, format!("CUDA {major}.{minor}{release}")));
     }
-    let mut pairs: Vec<(&str, &DeviceDescription)> =
-        devices.iter().map(|device| (device.name.as_str(), device)).collect();
-    pairs.dedup_by_key(|(name, _)| *name);
-    checks.extend(pairs.into_iter().map(|(_, device)| multiplied(device)));
+    let mut kinds: Vec<&DeviceDescription> = devices.iter().collect();
+    kinds.dedup_by(|one, other| one.name == other.name);
+    checks.extend(kinds.into_iter().map(multiplied));
     checks
 }
 
@@ -77,21 +76,12 @@ fn absent(error: &CudaError, network: Network) -> Check {
     let text = error.to_string();
     let (value, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see what `nvidia-smi` says"));
     let is_none = matches!(error, CudaError::LibraryMissing { library: "cuda" } | CudaError::NoDevice { count: 0, .. });
-    match (is_none, network) {
-        (false, _) => Check::blocked(DEVICE, Obstacle::Configuration, value, remedy),
-        (true, Network::Custom) => Check::blocked(
-            DEVICE,
-            Obstacle::Configuration,
-            value,
-            "mine on a machine with an NVIDIA GPU and its driver, or with --device cpu",
-        ),
-        (true, _) => Check::blocked(
-            DEVICE,
-            Obstacle::Configuration,
-            value,
-            "mine on a machine with an NVIDIA GPU and its driver: proofs of anything else are rejected",
-        ),
-    }
+    let remedy = match (is_none, network) {
+        (false, _) => remedy,
+        (true, Network::Custom) => "mine on a machine with an NVIDIA GPU and its driver, or with --device cpu",
+        (true, _) => "mine on a machine with an NVIDIA GPU and its driver: proofs of anything else are rejected",
+    };
+    Check::blocked(DEVICE, Obstacle::Configuration, value, remedy)
 }
 
 fn described(device: &DeviceDescription) -> Check {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,12 +42,6 @@ enum ModelProblem {
     Absent { model: String },
 }
 
-impl ModelProblem {
-    fn passes(&self) -> bool {
-        matches!(self, Self::File { source, .. } if passes(source))
-    }
-}
-
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(model) = subject.model.or(subject.model_name()).map(str::to_owned) else {
         return vec![Check::skipped(FILES, VALUES)];
@@ -57,9 +51,9 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     }
     let cache = subject.hub_cache.map(Path::to_owned);
     let limit = Duration::from_millis(subject.limits.model_ms);
-    vec![match with_timeout(limit, move || examined(&model, cache.as_deref())).await {
+    vec![match &with_timeout(limit, move || examined(&model, cache.as_deref())).await {
         Some(Ok(value)) => Check::ok(FILES, value),
-        Some(Err(problem)) if problem.passes() => Check::passing(
+        Some(Err(problem @ ModelProblem::File { source, .. })) if passes(source) => Check::passing(
             FILES,
             problem.to_string(),
             "see whether the disk or the network that holds the model is well",
@@ -128,16 +122,9 @@ fn names(folder: &Path) -> Result<BTreeSet<String>, ModelProblem> {
 }
 
 fn digest_of(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut digest, mut total) = (File::open(path)?, Sha256::new(), 0);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let bytes = file.read(&mut chunk)?;
-        if bytes == 0 {
-            return Ok((hex::encode(digest.finalize()), total));
-        }
-        digest.update(&chunk[..bytes]);
-        total += bytes as u64;
-    }
+    let mut digest = Sha256::new();
+    let total = io::copy(&mut BufReader::with_capacity(CHUNK_BYTES, File::open(path)?), &mut digest)?;
+    Ok((hex::encode(digest.finalize()), total))
 }
 
 /// Returns the hub's cache keeps large files under their sha256, and links to them.
@@ -146,7 +133,7 @@ fn named_digest(path: &Path) -> Option<String> {
     (name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then_some(name)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

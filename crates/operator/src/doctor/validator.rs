@@ -1,7 +1,5 @@
 //! Prerequisites of a validator: a uid with a permit, a subnet without commit-reveal, and miners to judge.
 
-use std::time::Duration;
-
 use grail_live::chain::{Standing, SubtensorChain};
 use grail_miner::ports::ChainError;
 use grail_protocol::read_credentials::ReadCredentials;
@@ -26,11 +24,12 @@ pub async fn examine_validator(
     limits: &Limits,
     model: anyhow::Result<String>,
 ) -> Examination {
-    let call = Duration::from_millis(limits.call_ms);
+    let call = limits.call();
     let weights = tokio::time::timeout(call, Chain::weights(chain)).await;
     let standing = tokio::time::timeout(call, chain.standing()).await;
     let metagraph = tokio::time::timeout(call, Chain::metagraph(chain)).await;
-    let mut checks = match weights.unwrap_or_else(|_| Err(silent(limits))) {
+    let silent = |_| Err(ChainError::Unreachable(format!("no answer within {} ms", limits.call_ms)));
+    let mut checks = match weights.unwrap_or_else(silent) {
         Ok(state) => of_weights(&state, weights_blocks),
         Err(error) => vec![
             Check::passing(UID, error.to_string(), "start a node, or give BT_CHAIN_ENDPOINT another one"),
@@ -38,13 +37,13 @@ pub async fn examine_validator(
             Check::skipped(RATE_LIMIT, UID),
         ],
     };
-    checks.extend(match standing.unwrap_or_else(|_| Err(silent(limits))) {
-        Ok(Some(standing)) => of_standing(&standing),
-        Ok(None) | Err(_) => [PERMIT, STAKE].map(|code| Check::skipped(code, UID)),
+    checks.extend(match standing {
+        Ok(Ok(Some(standing))) => of_standing(&standing),
+        _ => [PERMIT, STAKE].map(|code| Check::skipped(code, UID)),
     });
-    checks.push(match metagraph.unwrap_or_else(|_| Err(silent(limits))) {
-        Ok(neurons) => of_miners(&neurons),
-        Err(_) => Check::skipped(MINERS, UID),
+    checks.push(match metagraph {
+        Ok(Ok(neurons)) => of_miners(&neurons),
+        _ => Check::skipped(MINERS, UID),
     });
     checks.push(match model {
         Ok(what) => Check::ok(MODEL, what),
@@ -53,10 +52,6 @@ pub async fn examine_validator(
         }
     });
     Examination { checks }
-}
-
-fn silent(limits: &Limits) -> ChainError {
-    ChainError::Unreachable(format!("no answer within {} ms", limits.call_ms))
 }
 
 fn of_weights(state: &WeightsState, weights_blocks: u64) -> Vec<Check> {

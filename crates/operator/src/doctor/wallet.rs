@@ -1,5 +1,6 @@
 //! Checks that the hotkey opens, matches its address and is private; the coldkey should be elsewhere.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Subject;
@@ -38,10 +39,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
 }
 
 /// Reading the file checks the file itself; this checks whether other users can replace it.
-#[cfg(unix)]
 fn permissions(path: &Path) -> Check {
-    use std::os::unix::fs::PermissionsExt;
-
     let mode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o7777);
     let folder = path.parent().unwrap_or(path);
     match (mode(path), mode(folder)) {
@@ -60,11 +58,6 @@ fn permissions(path: &Path) -> Check {
             "run grail as the user who owns the wallet",
         ),
     }
-}
-
-#[cfg(not(unix))]
-fn permissions(_: &Path) -> Check {
-    Check::ok(PERMISSIONS, "unknown on this system")
 }
 
 fn coldkey(location: &WalletLocation) -> Check {

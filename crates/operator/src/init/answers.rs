@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::{InitNetwork, Secret};
-use crate::doctor::{CheckStatus, ConfigProblem, Examination, Limits, Part, Subject, examine_part, lines};
+use super::InitNetwork;
+use crate::doctor::{CheckStatus, ConfigProblem, Limits, Part, Subject, examine_part, lines};
 use crate::runtime;
 use grail_config::{ConfigErrors, ConfigParts, Environment, MinerConfig};
 use grail_live::device::DeviceSet;
 use grail_protocol::PROTOCOL;
-use grail_terminal::may_color;
-use grail_terminal::output;
+use grail_terminal::{may_color, output};
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// How long a server may take to answer a test.
@@ -30,14 +29,14 @@ pub(super) struct Answers {
     /// The S3 server of a custom network; empty or none for R2.
     pub(super) store: Option<String>,
     /// Id and secret.
-    pub(super) read: (Secret, Secret),
+    pub(super) read: (SecretString, SecretString),
     /// Id and secret.
-    pub(super) write: (Secret, Secret),
+    pub(super) write: (SecretString, SecretString),
 }
 
 impl Answers {
     pub(super) fn of(network: InitNetwork) -> Self {
-        let none = || (Secret::default(), Secret::default());
+        let none = || (SecretString::default(), SecretString::default());
         Self {
             network,
             endpoint: None,
@@ -77,7 +76,7 @@ impl Answers {
     }
 
     /// Comments, names and values of keys.
-    pub(super) fn secret(&self) -> [(&'static str, &'static str, &Secret); 4] {
+    pub(super) fn secret(&self) -> [(&'static str, &'static str, &SecretString); 4] {
         let published = "The key that validators read with; it is PUBLISHED on the chain.";
         let private = "The key that the miner writes with; it stays here.";
         [
@@ -90,36 +89,24 @@ impl Answers {
 
     /// Returns the answers as an environment. Of the process environment it holds only the home folder and passwords.
     fn environment(&self) -> Environment {
-        let plain = self.plain().into_iter().map(|(_, name, value)| (name.to_owned(), Secret::from(value)));
+        let plain = self.plain().into_iter().map(|(_, name, value)| (name.to_owned(), SecretString::from(value)));
         let secret = self.secret().into_iter().map(|(_, name, value)| (name.to_owned(), value.clone()));
-        let is_empty = |(_, value): &(String, Secret)| value.expose_secret().is_empty();
+        let is_empty = |(_, value): &(String, SecretString)| value.expose_secret().is_empty();
         let process = grail_config::process_environment().into_iter();
         let of_process = process.filter(|(name, _)| name == "HOME" || name.starts_with("BT_PW_"));
         of_process.chain(plain.chain(secret).filter(|line| !is_empty(line))).collect()
     }
 }
 
-/// Returns whether the wallet opens and the chain knows it.
-pub(super) fn test_chain(answers: &Answers) -> anyhow::Result<bool> {
-    tested(answers, Part::Chain)
-}
-
-/// Returns whether the keys have exactly the needed rights.
-pub(super) fn test_bucket(answers: &Answers) -> anyhow::Result<bool> {
-    tested(answers, Part::Bucket)
-}
-
-fn tested(answers: &Answers, part: Part) -> anyhow::Result<bool> {
+/// Returns whether the wallet opens and the chain knows it, or whether the keys have exactly the needed rights.
+pub(super) fn passes_test(answers: &Answers, part: Part) -> anyhow::Result<bool> {
     let typed = grail_config::load(&answers.environment(), Some(Path::new("/dev/null")))?;
-    let (parts, config) = (ConfigParts::of(&typed), MinerConfig::from_raw(&typed).map_err(ConfigProblem::from));
-    if let (Part::Bucket, Err(problem)) = (part, &config) {
-        let problems = match problem {
-            ConfigProblem::Values(ConfigErrors(errors)) => errors.iter().map(ToString::to_string).collect(),
-            ConfigProblem::File(error) => vec![error.to_string()],
-        };
-        problems.iter().for_each(|problem| output::line(format!("  failure  {problem}")));
+    let (parts, config) = (ConfigParts::of(&typed), MinerConfig::from_raw(&typed));
+    if let (Part::Bucket, Err(ConfigErrors(errors))) = (part, &config) {
+        errors.iter().for_each(|error| output::line(format!("  failure  {error}")));
         return Ok(false);
     }
+    let config = config.map_err(ConfigProblem::from);
     let prompt = |path: &Path| ask_terminal(path);
     let passwords = Passwords { variables: &parts.wallet_passwords, prompt: Some(&prompt) };
     let wallet = match (part, &parts.wallet) {
@@ -148,10 +135,9 @@ fn tested(answers: &Answers, part: Part) -> anyhow::Result<bool> {
         block_ms: parts.chain.as_ref().map_or(PROTOCOL.block_ms, |chain| chain.block_ms),
         limits: Limits { call_ms: CALL_MS, ..Limits::default() },
     };
-    let examination: Examination = runtime()?.block_on(examine_part(&subject, part));
+    let mut examination = runtime()?.block_on(examine_part(&subject, part));
     // Checks that depend on missing answers are no findings.
-    let checks = examination.checks.into_iter().filter(|check| check.status != CheckStatus::Skipped);
-    let examination = Examination { checks: checks.collect() };
+    examination.checks.retain(|check| check.status != CheckStatus::Skipped);
     output::styled(lines(&examination, may_color(&std::io::stdout())).trim_end());
     Ok(examination.failures().next().is_none())
 }

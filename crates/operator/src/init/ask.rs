@@ -3,13 +3,12 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
+use super::InitNetwork;
 use super::wallets::Found;
-use super::{InitNetwork, Secret};
-use grail_terminal::output;
-use grail_terminal::printable;
-use grail_terminal::{Exit, ExitError};
+use clap::ValueEnum;
+use grail_terminal::{Exit, ExitError, output, printable};
 use grail_wallet::ask_unseen;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Asks questions on standard error and reads answers from standard input.
 pub(super) struct Questions {
@@ -39,7 +38,7 @@ impl Questions {
     }
 
     /// Returns an answer that is not shown while it is typed. An empty one keeps the answer before, if there is one.
-    pub(super) fn secret(&mut self, question: &str, before: &Secret) -> Result<Secret, ExitError> {
+    pub(super) fn secret(&mut self, question: &str, before: &SecretString) -> Result<SecretString, ExitError> {
         let has_before = !before.expose_secret().is_empty();
         let question = if has_before { format!("{question}, empty for the one before") } else { question.to_owned() };
         loop {
@@ -59,12 +58,9 @@ impl Questions {
         loop {
             let answer =
                 self.text("Network: finney, test, custom, or served for a world on this machine", Some("finney"))?;
-            match answer.as_str() {
-                "finney" => return Ok(InitNetwork::Finney),
-                "test" => return Ok(InitNetwork::Test),
-                "custom" => return Ok(InitNetwork::Custom),
-                "served" => return Ok(InitNetwork::Served),
-                other => output::aside(format_args!("{other:?} is none of them; type one of the four words")),
+            match InitNetwork::from_str(&answer, false) {
+                Ok(network) => return Ok(network),
+                Err(_) => output::aside(format_args!("{answer:?} is none of them; type one of the four words")),
             }
         }
     }

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::viewer::{Pane, Viewer};
+use crate::tapes::age;
 use grail_observe::control::{ProcessStatus, TroubleStatus};
 use grail_terminal::{Palette, printable};
 
@@ -43,8 +44,6 @@ pub(super) fn health_lines<'a>(status: &ProcessStatus, palette: Palette) -> Vec<
 pub(super) fn duration(seconds: f64) -> String {
     match seconds as u64 {
         0..120 => format!("{seconds:.0} s"),
-        whole @ 120..7_200 => format!("{} min", whole / 60),
-        whole @ 7_200..172_800 => format!("{} h", whole / 3_600),
-        whole => format!("{} days", whole / 86_400),
+        whole => age(whole),
     }
 }

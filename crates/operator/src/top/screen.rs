@@ -48,27 +48,24 @@ pub fn draw(frame: &mut Frame<'_>, viewer: &Viewer, palette: Palette) {
 
 fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &ProcessStatus, palette: Palette) {
     let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Fill(1)]).areas(body);
-    let endpoints = u16::try_from(status.endpoints.len()).unwrap_or(u16::MAX).saturating_add(2);
-    let gpus = match u16::try_from(status.gpus.len()) {
-        Ok(0) => 0,
-        count => count.unwrap_or(u16::MAX).saturating_add(2),
-    };
+    let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(2);
+    let endpoints = rows(status.endpoints.len());
+    let gpus = if status.gpus.is_empty() { 0 } else { rows(status.gpus.len()) };
     let [health, cards, nodes] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(gpus), Constraint::Length(endpoints)]).areas(right);
     let titled = |pane, title| titled(viewer, pane, title);
     let chosen = (viewer.pane == Pane::Windows).then_some(viewer.chosen);
     pane(frame, left, &titled(Pane::Windows, "Windows, newest first"), uploads(status, chosen, palette));
     pane(frame, health, &titled(Pane::Health, "Health and troubles"), health_lines(status, palette));
-    if gpus > 0 {
-        let lines: Vec<Line<'_>> = status.gpus.iter().map(gpu).collect();
-        frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(titled(Pane::Gpus, "GPUs"))), cards);
-    }
     // One line each, cut at the border: the room is counted in lines.
-    let lines: Vec<Line<'_>> = status.endpoints.iter().map(|one| endpoint(one, palette)).collect();
-    frame.render_widget(
-        Paragraph::new(lines).block(Block::bordered().title(titled(Pane::Endpoints, "Endpoints"))),
-        nodes,
-    );
+    let mut cut = |area, title: String, lines: Vec<Line<'_>>| {
+        frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+    };
+    if gpus > 0 {
+        cut(cards, titled(Pane::Gpus, "GPUs"), status.gpus.iter().map(gpu).collect());
+    }
+    let endpoints = status.endpoints.iter().map(|one| endpoint(one, palette));
+    cut(nodes, titled(Pane::Endpoints, "Endpoints"), endpoints.collect());
 }
 
 fn title(status: &ProcessStatus) -> Paragraph<'static> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,10 +16,8 @@ use grail_terminal::counted;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Address of the hotkey.
-    #[serde(default)]
     pub hotkey: Option<String>,
     /// Name of the network.
-    #[serde(default)]
     pub network: Option<String>,
     /// First block of the window.
     pub window: u64,
@@ -40,7 +38,6 @@ pub struct Receipt {
     /// sha256 of the file in hex.
     pub sha256: Option<String>,
     /// The address from which the file was read back, as validators build it.
-    #[serde(default)]
     pub address: Option<String>,
     /// Whether the beacon entered the randomness.
     pub with_beacon: bool,
@@ -49,19 +46,14 @@ pub struct Receipt {
     /// Attempts that the engine failed.
     pub engine_failures: u64,
     /// Rollouts of clean groups.
-    #[serde(default)]
     pub rollouts_clean: Option<u64>,
     /// Those that solve their problem.
-    #[serde(default)]
     pub rollouts_solved: Option<u64>,
     /// Their completion tokens.
-    #[serde(default)]
     pub tokens: Option<u64>,
     /// Seconds that the window was open.
-    #[serde(default)]
     pub seconds: Option<f64>,
     /// Distinct solutions that a validator is expected to find.
-    #[serde(default)]
     pub expected_score: Option<f64>,
 }
 
@@ -75,10 +67,7 @@ pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
     let text = match folder::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(anyhow!(
-                "no receipts in {}; name the miner's data folder with --data-dir",
-                data_folder.display()
-            ));
+            bail!("no receipts in {}; name the miner's data folder with --data-dir", data_folder.display());
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };

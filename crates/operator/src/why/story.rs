@@ -1,13 +1,14 @@
 //! A window's story in the order of time, from its tape.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use grail_debugger::timeline::{Call, End, Gatherer, WindowLanes};
 use grail_tape::Tape;
 
 use super::Cause;
+use crate::tapes::tapes_in;
 
 /// Most lines of a story; a window with more of them shows its first and last ones.
 const LINES_MAX: usize = 24;
@@ -17,17 +18,12 @@ const LINES_MAX: usize = 24;
 /// # Errors
 /// If no tape there holds the window.
 pub fn story(tapes: &Path, window: u64, hotkey: Option<&str>) -> anyhow::Result<Vec<Cause>> {
-    let folder = std::fs::read_dir(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
-    let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
-    // Names start with the time, and the window asked for is most often a late one.
-    paths.sort();
+    let paths = tapes_in(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
+    // The window asked for is most often a late one.
     for path in paths.iter().rev() {
         let Ok(tape) = Tape::read(path) else { continue };
-        if hotkey.is_some_and(|wanted| tape.header.settings.hotkey.to_ss58() != wanted) {
-            continue;
-        }
-        if tape.windows().iter().all(|one| one.window_start != window) {
+        let is_of_another = hotkey.is_some_and(|wanted| tape.header.settings.hotkey.to_ss58() != wanted);
+        if is_of_another || tape.windows().iter().all(|one| one.window_start != window) {
             continue;
         }
         let timeline = Gatherer::of_tape(&tape.excerpt(window)?).timeline();
@@ -94,16 +90,12 @@ fn calls(what: &str, calls: &[Call]) -> Option<(u64, String)> {
 /// When the first group was clean, and how attempts ended.
 fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
     let ended = |end: End| lanes.groups.iter().filter(move |attempt| attempt.end == end);
+    let clean = || ended(End::Clean).filter_map(|attempt| attempt.to_ms);
     let mut lines: Vec<(u64, String)> = Vec::new();
-    if let Some(first) = lanes.groups.first() {
-        lines.push((first.from_ms, "the first group was started".to_owned()));
-    }
-    if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).min() {
-        lines.push((at, "the first group was clean".to_owned()));
-    }
-    if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).max() {
-        lines.push((at, format!("the last group was clean; {} in all", ended(End::Clean).count())));
-    }
+    lines.extend(lanes.groups.first().map(|first| (first.from_ms, "the first group was started".to_owned())));
+    lines.extend(clean().min().map(|at| (at, "the first group was clean".to_owned())));
+    let last = |at| (at, format!("the last group was clean; {} in all", ended(End::Clean).count()));
+    lines.extend(clean().max().map(last));
     for (end, word) in [(End::Rejected, "rejected by the self-check"), (End::Failed, "failed in the engine")] {
         let mut reasons: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
         for attempt in ended(end) {
