@@ -324,11 +324,12 @@ mod tests {
         let line = text_of(&uploaded, Some(&place().url), false);
         assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
         assert!(line.contains("3 groups (0 rollouts), read back, unknown time to spare"), "{line}");
+        let done = JournalRecord::UploadDone { window_start: 90, digest: String::new() };
         let mut state = MinerState::new(12_000);
+        state.event(Now::default(), &Event::Started(vec![done.clone()]), true);
         let before = record_of(state.clone(), uploaded.clone());
         assert_eq!((&before["hotkey"], &before["network"]), (&"5abc".into(), &"custom".into()));
         assert_eq!(before["address"], serde_json::Value::Null, "a process before this one read it");
-        let done = JournalRecord::UploadDone { window_start: 90, digest: String::new() };
         state.action(Now::default(), &Action::AppendJournal { entry: JournalEntry::UploadDone(90), record: done });
         let record = record_of(state, uploaded);
         assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");

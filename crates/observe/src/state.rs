@@ -141,7 +141,12 @@ impl MinerState {
             Action::ReadObject { window_start, .. } => {
                 self.window_mut(*window_start).phase = UploadPhase::ReadingBack;
             }
-            Action::AppendJournal { record, .. } => self.journaled(record),
+            Action::AppendJournal { record, .. } => {
+                self.journaled(record);
+                if let JournalRecord::UploadDone { window_start, .. } = record {
+                    self.window_mut(*window_start).is_read_here = true;
+                }
+            }
             Action::Report(report) => self.reported(now_ms, report),
             _ => {}
         }
@@ -285,7 +290,6 @@ impl MinerState {
             JournalRecord::UploadDone { window_start, .. } => {
                 let window = self.window_mut(*window_start);
                 (window.phase, window.is_confirmed) = (UploadPhase::Confirmed, true);
-                window.is_read_here = true;
             }
             JournalRecord::UploadAbandoned { window_start, .. } => self.window_mut(*window_start).abandon_upload(),
             JournalRecord::Group { .. } | JournalRecord::UploadStarted { .. } | JournalRecord::WindowClosed { .. } => {}
