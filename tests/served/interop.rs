@@ -137,7 +137,7 @@ fn wait(what: &str, folders: [&Path; 2], is_reached: impl Fn() -> bool) {
 #[test]
 fn the_references_validator_gives_our_miner_weight() {
     let Some(scene) = Scene::start() else { return };
-    let [miner, other, validator] = scene.served.world().members() else { panic!("three members were asked for") };
+    let [miner, other, validator] = &scene.served.world().members[..] else { panic!("three members were asked for") };
     let (mines, judges) = (scene.configure(miner, miner), scene.configure(validator, other));
     let _miner = scene.ours("mine", &["--groups-max", "2"], &mines);
     let _validator = scene.reference("validate", &judges);
@@ -151,7 +151,7 @@ fn the_references_validator_gives_our_miner_weight() {
 #[test]
 fn our_validator_accepts_the_references_miner() {
     let Some(scene) = Scene::start() else { return };
-    let [miner, _, validator] = scene.served.world().members() else { panic!("three members were asked for") };
+    let [miner, _, validator] = &scene.served.world().members[..] else { panic!("three members were asked for") };
     let (mines, judges) = (scene.configure(miner, miner), scene.configure(validator, validator));
     let _miner = scene.reference("mine", &mines);
     let _validator = scene.ours("validate", &["--weights-blocks", "30"], &judges);

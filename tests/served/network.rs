@@ -153,7 +153,7 @@ fn a_cheat_that_turns_honest_has_no_weight_for_twelve_windows_and_then_some() {
     let cheat = Some(Cheat::OtherModel);
     let options = ServeOptions { block_ms: 300, validators: 1, cheat, ..ServeOptions::new(folder.path()) };
     let served = Served::start(&options).unwrap();
-    let members = served.world().members();
+    let members = &served.world().members[..];
     let [cheat, validator] = members else { panic!("{} members", members.len()) };
     let validator = Process::start(&served, validator, &["validate", "--weights-blocks", "30"]);
     let address = cheat.hotkey().to_ss58();
@@ -198,7 +198,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let folder = tempfile::tempdir().unwrap();
     let options = ServeOptions { block_ms: 500, miners: 1, validators: 2, ..ServeOptions::new(folder.path()) };
     let served = Served::start(&options).unwrap();
-    let members = served.world().members().to_vec();
+    let members = served.world().members.clone();
     let validate = ["validate", "--weights-blocks", "30"];
     let _miner = Process::start(&served, &members[0], &["mine", "--groups-max", "1", "--tape", "off"]);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use grail_serve::chain::Runtime;
-use grail_serve::{ServeOptions, Served};
+use grail_serve::{MINER_UID, ServeOptions, Served};
 use serde_json::Value;
 
 const NETUID: u16 = 81;
@@ -53,10 +53,10 @@ fn reads_commits_and_sets_weights(python: &str, runtime: Runtime) {
     assert_eq!(seen["hotkeys"], serde_json::json!(hotkeys));
     assert_eq!(seen["uids"], serde_json::json!([0, 1, 2]));
     assert_eq!(seen["committed"], true, "{seen}");
-    assert_eq!(state.commitment(NETUID, world.miner()).unwrap().bytes, [b'x'; 128]);
+    assert_eq!(state.commitment(NETUID, world.miner).unwrap().bytes, [b'x'; 128]);
     let committed = serde_json::json!(["Raw128", "x".repeat(128)]);
-    assert_eq!(seen["commitments"][world.miner().to_ss58()], committed, "{seen}");
+    assert_eq!(seen["commitments"][world.miner.to_ss58()], committed, "{seen}");
     assert_eq!(seen["weights_set"], true, "{seen}");
     // The SDK scales the largest weight to 65535.
-    assert_eq!(state.weights(NETUID, world.miner_uid()).unwrap(), [(0, 65535), (1, 21845)]);
+    assert_eq!(state.weights(NETUID, MINER_UID).unwrap(), [(0, 65535), (1, 21845)]);
 }

@@ -47,7 +47,7 @@ pub(crate) fn chain(world: &World) -> SubtensorChain {
         ..ChainPatience::default()
     };
     let settings = ChainSettings { patience, ..ChainSettings::custom(world.chain_endpoints(), 81) };
-    SubtensorChain::new(&settings, Rc::new(Keypair::from_seed(world.miner_seed()))).unwrap()
+    SubtensorChain::new(&settings, Rc::new(Keypair::from_seed(&world.miner_seed))).unwrap()
 }
 
 pub(crate) fn beacon(world: &World) -> DrandRelays {

@@ -39,7 +39,7 @@ pub use console::{ConsoleCommand, ConsoleError};
 pub use faults::{ServeFault, UnknownServeFault, parse_list};
 pub use grail_sim::rivals::Cheat;
 pub use validator::WindowVerdict;
-pub use world::{Member, World};
+pub use world::{MINER_UID, Member, VALIDATOR_UID, World};
 
 use environment::EnvironmentFile;
 use folder::WorldFolder;
@@ -276,8 +276,8 @@ fn serve(
 
 async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, ServeError> {
     let world = World::start(options, folder).await?;
-    folder.write_wallet(folder::WALLET.1, world.miner_seed())?;
-    for member in world.members() {
+    folder.write_wallet(folder::WALLET.1, &world.miner_seed)?;
+    for member in &world.members {
         folder.write_wallet(&member.name, &member.seed)?;
         let lines = settings::settings(&world, &folder.wallets(), &member.name, member.account.as_ref());
         EnvironmentFile::write(folder.member_file(&member.name), &lines, "")?;

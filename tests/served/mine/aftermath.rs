@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use grail_observe::contract::Schema;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use grail_serve::{MINER_UID, VALIDATOR_UID};
 use serde_json::Value;
 
 use super::scene::Scene;
@@ -55,7 +56,7 @@ fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     let world = scene.served.world();
     let (code, why_well) = why(&scene, window);
     assert_eq!((code, &why_well["conclusion"]["kind"]), (Some(0), &"well".into()), "{why_well:#}");
-    let key = object_key(&world.miner().to_ss58(), window);
+    let key = object_key(&world.miner.to_ss58(), window);
     let object = &why_well["object"]["value"];
     assert_eq!((&object["key"], &object["as_receipt"]), (&key.clone().into(), &true.into()));
     assert_eq!(why_well["verdict"]["value"]["outcome"], "accepted");
@@ -63,10 +64,10 @@ fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     // The share that the chain's storage holds, by our own arithmetic.
     let [validator, share] =
         ["0", "1"].map(|at| &why_well["weight"]["value"]["validators"][0][at.parse::<usize>().unwrap()]);
-    let stored = world.chain.state().weights(PROTOCOL.netuid, world.validator_uid()).unwrap();
+    let stored = world.chain.state().weights(PROTOCOL.netuid, VALIDATOR_UID).unwrap();
     let sum: f64 = stored.iter().map(|(_, weight)| f64::from(*weight)).sum();
-    let ours = stored.iter().find(|(uid, _)| *uid == world.miner_uid()).unwrap().1;
-    assert_eq!(validator, world.validator_uid());
+    let ours = stored.iter().find(|(uid, _)| *uid == MINER_UID).unwrap().1;
+    assert_eq!(validator, VALIDATOR_UID);
     assert!((share.as_f64().unwrap() - f64::from(ours) / sum).abs() < 0.2, "{share} of {stored:?}");
     miner.stop();
     // Somebody else writes other bytes of the same content there.

@@ -92,7 +92,7 @@ fn kill_in_an_upload(number: u64, fault: ServeFault) {
     let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;
     scene.reach(window);
     scene.served.world().switch_on(fault);
-    let key = object_key(&scene.served.world().miner().to_ss58(), window);
+    let key = object_key(&scene.served.world().miner.to_ss58(), window);
     miner.logged(&format!("\"condition\":\"Absent\",\"key\":\"{key}\""));
     miner.kill();
     let records = scene.journal();

@@ -77,7 +77,7 @@ fn survive(life: &mut Life, fault: ServeFault) -> Result<(), Failure> {
         }
         _ => {}
     }
-    let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms() * PROTOCOL.window_blocks / 2);
+    let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms * PROTOCOL.window_blocks / 2);
     // On a slow machine, too, it is over when the validator reads; a chain that is stuck reaches no block.
     while Instant::now() < until && scene.head() < struck + PROTOCOL.window_blocks - 5 {
         std::thread::sleep(Duration::from_millis(20));
@@ -95,7 +95,7 @@ fn survive(life: &mut Life, fault: ServeFault) -> Result<(), Failure> {
         if receipt.is_some() && !is_uploaded && verdict.is_accepted() {
             return Err(describe(miner, &format!("the receipt says {receipt:?}, the validator {}", verdict.line())));
         }
-        let key = object_key(&scene.served.world().miner().to_ss58(), window);
+        let key = object_key(&scene.served.world().miner.to_ss58(), window);
         let stored = scene.served.world().bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(&bytes)));
         if is_uploaded && receipt.is_some_and(|receipt| receipt["sha256"].as_str() != stored.as_deref()) {
             return Err(describe(miner, &format!("the receipt says {receipt:?}, the bucket holds {stored:?}")));

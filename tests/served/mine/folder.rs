@@ -32,7 +32,7 @@ fn links_pipes_and_devices_are_named_and_nothing_else_happens_to_them() {
     let tapes = elsewhere.path().join("tapes");
     fs::create_dir(&tapes).unwrap();
     fs::write(tapes.join("1-0.tape"), "another miner's").unwrap();
-    let address = scene.served.world().miner().to_ss58();
+    let address = scene.served.world().miner.to_ss58();
     let (journal, lock) = (format!("{address}.journal"), format!("{address}.lock"));
     for name in ["instance-id", "receipts.jsonl", "weights.jsonl", &journal, &format!("{journal}.1"), &lock] {
         let data = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ fn a_journal_with_a_bad_bit_costs_no_more_than_its_window() {
     scene.reach(first.judgment.window_start + 40);
     miner.logged(&format!("window {}: group 0 is clean", first.judgment.window_start + 30));
     miner.kill();
-    let path = scene.data.path().join(format!("{}.journal", scene.served.world().miner().to_ss58()));
+    let path = scene.data.path().join(format!("{}.journal", scene.served.world().miner.to_ss58()));
     let mut content = fs::read(&path).unwrap();
     // In the first record, which others follow.
     content[40] ^= 0x10;

@@ -132,7 +132,7 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
         status == 200 && report.contains("<h1>The last windows</h1>") && report.contains("src=\"/timeline#"),
         "{report}"
     );
-    assert!(report.contains(&scene.served.world().miner().to_ss58()), "{report}");
+    assert!(report.contains(&scene.served.world().miner.to_ss58()), "{report}");
     let (status, timeline) = get(address, "/timeline");
     assert!(status == 200 && timeline.contains("id=\"timeline\""), "{timeline}");
     assert_eq!(send(address, "POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").0, 405);

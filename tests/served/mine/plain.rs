@@ -32,7 +32,7 @@ fn three_windows_are_committed_uploaded_read_back_accepted_and_paid() {
     }
     assert!(verdicts.last().unwrap().judgment.weight > 0.0);
     // The validator read it with the credentials that the chain holds.
-    let committed = scene.served.world().chain.state().commitment(PROTOCOL.netuid, scene.served.world().miner());
+    let committed = scene.served.world().chain.state().commitment(PROTOCOL.netuid, scene.served.world().miner);
     assert_eq!(committed.unwrap().bytes.len(), 128);
     let tapes = scene.tapes();
     assert_eq!(tapes.len(), 1, "one run, one tape");

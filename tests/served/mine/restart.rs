@@ -7,6 +7,7 @@ use std::process::Command;
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
+use grail_serve::MINER_UID;
 
 use super::scene::{Miner, Scene};
 use super::startup::hotkey_file;
@@ -182,8 +183,8 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
     let world = scene.served.world();
     // The hotkey of a vault that was recorded has the miner's place.
     let hotkey = Hotkey::from_ss58("5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe").unwrap();
-    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
-    world.chain.state().register(PROTOCOL.netuid, hotkey, world.miner_uid());
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner);
+    world.chain.state().register(PROTOCOL.netuid, hotkey, MINER_UID);
     let folder = tempfile::tempdir().unwrap();
     let hotkeys = folder.path().join("cold/hotkeys");
     fs::create_dir_all(&hotkeys).unwrap();

@@ -117,7 +117,7 @@ impl Scene {
     /// Returns the journal's records; the miner must not be running.
     pub(crate) fn journal(&self) -> Vec<JournalRecord> {
         let journal =
-            FileJournal::open(self.data.path(), self.served.world().miner(), JournalOptions::default()).unwrap();
+            FileJournal::open(self.data.path(), self.served.world().miner, JournalOptions::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(journal.load()).unwrap()
     }

@@ -29,10 +29,10 @@ pub(crate) fn typed(env_file: &Path) -> Vec<(String, Vec<u8>)> {
 /// Returns every secret of a world: those in its `.env`, and the key in the wallet.
 fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let mut secrets = typed(scene.served.env_file());
-    let seed = scene.served.world().miner_seed();
+    let seed = &scene.served.world().miner_seed;
     secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
     let keypair = Keypair::from_seed(seed);
-    assert_eq!(keypair.hotkey(), scene.served.world().miner());
+    assert_eq!(keypair.hotkey(), scene.served.world().miner);
     // As an address, and as the words that stand for it, if it has the length of a key.
     let keys: Vec<(String, [u8; 32])> =
         secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.as_slice().try_into().ok()?))).collect();

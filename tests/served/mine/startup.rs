@@ -118,7 +118,7 @@ fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
 fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
     let scene = Scene::new(403);
     let world = scene.served.world();
-    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner);
     refused(&scene, &[], &CPU, Exit::NotRegistered, &["btcli subnet register"]);
 }
 
@@ -133,7 +133,7 @@ fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged("started, randomness from");
     miner.kill();
-    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner);
     // The good node says so.
     refused(&scene, &[], &CPU, Exit::NotRegistered, &[]);
 }

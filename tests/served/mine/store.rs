@@ -55,7 +55,7 @@ fn a_file_that_only_the_miner_could_find_is_not_called_uploaded() {
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
     let reported = receipt["why"].as_str().unwrap();
     assert!(reported.contains("where validators read"), "{reported}");
-    assert!(scene.served.world().bucket.object(&object_key(&scene.served.world().miner().to_ss58(), window)).is_none());
+    assert!(scene.served.world().bucket.object(&object_key(&scene.served.world().miner.to_ss58(), window)).is_none());
     let uploaded = scene.served.world().bucket.account().account_id.clone();
     while !scene.verdict().is_accepted() {}
     let receipts = miner.receipts();
