@@ -115,7 +115,7 @@ async fn an_unregistered_hotkey_is_reported_and_keeps_the_miner_from_starting() 
 #[tokio::test]
 async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let world = World::unregistered("behind").await;
-    world.node.doors()[0].set_syncing(true);
+    world.node.doors[0].set_syncing(true);
     let examination = world.examined().await;
     let shown = page(&examination, false);
     assert_eq!(check(&examination, "chain.registration").hindrance, Some(Hindrance::Passing), "{shown}");

@@ -45,7 +45,7 @@ fn the_healthy_servers_keep_the_contracts_of_the_ports() {
     let world = served_world.world();
     block_on(async {
         soon(contract::bucket(&bucket(world), KEY)).await;
-        let newest = world.beacon.network().newest_round();
+        let newest = world.beacon.network.newest_round();
         soon(contract::beacon(&beacon(world), newest - 5, newest + 1_000)).await;
         soon(contract::chain(&chain(world), &[b'x'; 128])).await;
         assert_eq!(soon(chain(world).registration()).await, Ok(Some(1)));
@@ -144,7 +144,7 @@ fn faults_of_the_beacon() {
     let world = served_world.world();
     let beacon = beacon(world);
     block_on(async {
-        let round = world.beacon.network().newest_round();
+        let round = world.beacon.network.newest_round();
         for (fault, is_wrong) in [
             (ServeFault::BeaconOutage, false),
             (ServeFault::BeaconMissing, false),

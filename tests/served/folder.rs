@@ -28,7 +28,7 @@ fn keys_follow_from_a_seed_that_is_asked_for_and_from_nothing_else() {
     let miner = |seed| {
         let folder = tempfile::tempdir().unwrap();
         let served = Served::start(&ServeOptions { seed, ..ServeOptions::new(folder.path()) }).unwrap();
-        (served.world().miner, served.world().beacon.network().public_key().to_owned())
+        (served.world().miner, served.world().beacon.network.public_key.clone())
     };
     assert_eq!(miner(Some(7)), miner(Some(7)));
     let [one, other, default] = [miner(None), miner(None), miner(Some(0))];

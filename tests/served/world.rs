@@ -51,8 +51,8 @@ pub(crate) fn chain(world: &World) -> SubtensorChain {
 }
 
 pub(crate) fn beacon(world: &World) -> DrandRelays {
-    let network = world.beacon.network();
-    let network = DrandNetwork::new(network.chain_hash(), network.public_key(), network.schedule()).unwrap();
+    let network = &world.beacon.network;
+    let network = DrandNetwork::new(&network.chain_hash, &network.public_key, network.schedule).unwrap();
     DrandRelays::new(network, &[world.beacon_url()], RelayPatience { hedge_ms: 100, request_ms: 1_000 }).unwrap()
 }
 

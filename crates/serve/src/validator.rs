@@ -104,7 +104,7 @@ pub(super) async fn validate(
     let hotkey = world.validator.hotkey().to_ss58();
     let judge = Judge::new(hotkey.clone(), model);
     let settings = Settings {
-        beacon: world.beacon.network().schedule(),
+        beacon: world.beacon.network.schedule,
         block_ms: world.block_ms,
         // A world lives for a few windows, so each of them shows on the chain.
         weights_blocks: PROTOCOL.window_blocks,
@@ -184,7 +184,7 @@ impl ServedValidator {
         let (facts, verdict) = match found {
             Some(found) => found,
             None => {
-                let network = self.world.beacon.network();
+                let network = &self.world.beacon.network;
                 let beacon = network.randomness(network.newest_round());
                 let block_hash = self.world.chain.state().hash(window_start).unwrap_or_default();
                 (self.judge.facts(&self.world.miner.to_ss58(), window_start, block_hash, &beacon), None)
@@ -296,7 +296,7 @@ impl Chain for ServedValidator {
 #[async_trait(?Send)]
 impl Beacon for ServedValidator {
     async fn round(&self, round: u64) -> Result<BeaconRound, BeaconError> {
-        Ok(BeaconRound { round, randomness: self.world.beacon.network().randomness(round) })
+        Ok(BeaconRound { round, randomness: self.world.beacon.network.randomness(round) })
     }
 }
 

@@ -136,12 +136,12 @@ impl World {
         let accounts = std::iter::once(BucketAccount::made_up(&name)).chain(accounts).collect();
         let bucket = BucketServer::start(&folder.objects(), accounts, slow_ms).await?;
         let mut chain_gates = Vec::new();
-        for door in chain.doors() {
-            chain_gates.push(Gate::before(door.socket_address()).await?);
+        for door in &chain.doors {
+            chain_gates.push(Gate::before(door.socket_address).await?);
         }
         Ok(Self {
-            beacon_gate: Gate::before(beacon.address()).await?,
-            bucket_gate: Gate::before(bucket.address()).await?,
+            beacon_gate: Gate::before(beacon.server.address).await?,
+            bucket_gate: Gate::before(bucket.server.address).await?,
             chain,
             beacon,
             bucket,
@@ -168,17 +168,17 @@ impl World {
 
     /// Addresses of the chain, best first.
     pub fn chain_endpoints(&self) -> Vec<String> {
-        self.chain_gates.iter().map(|gate| format!("ws://{}", gate.address())).collect()
+        self.chain_gates.iter().map(|gate| format!("ws://{}", gate.address)).collect()
     }
 
     /// Returns the address of the beacon's relay.
     pub fn beacon_url(&self) -> String {
-        format!("http://{}", self.beacon_gate.address())
+        format!("http://{}", self.beacon_gate.address)
     }
 
     /// Returns the address of the bucket's server.
     pub fn bucket_url(&self) -> String {
-        format!("http://{}", self.bucket_gate.address())
+        format!("http://{}", self.bucket_gate.address)
     }
 
     /// Lets the miner that cheats be honest from the next window on.
@@ -242,8 +242,8 @@ impl World {
                     self.chain.replace_from(window_start(head));
                 }
             }
-            ServeFault::FrozenHead => self.chain.doors()[0].freeze(true),
-            ServeFault::FalseHead => self.chain.doors()[0].announce_false_head(FALSE_HEAD_BLOCKS),
+            ServeFault::FrozenHead => self.chain.doors[0].freeze(true),
+            ServeFault::FalseHead => self.chain.doors[0].announce_false_head(FALSE_HEAD_BLOCKS),
             _ => {}
         }
     }
@@ -283,10 +283,10 @@ impl World {
         let bucket_troubles = bucket_troubles.into_iter().filter(|(fault, _)| on(*fault));
         self.bucket.set_troubles(bucket_troubles.map(|(_, trouble)| trouble).collect());
         if !on(ServeFault::FrozenHead) {
-            self.chain.doors()[0].freeze(false);
+            self.chain.doors[0].freeze(false);
         }
-        self.chain.doors()[0].set_syncing(on(ServeFault::EndpointBehind));
-        self.chain.doors()[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
+        self.chain.doors[0].set_syncing(on(ServeFault::EndpointBehind));
+        self.chain.doors[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
         self.apply_to_chain(&mut self.chain.state(), on);
         let is_busy = on(ServeFault::SlowEngine);
         active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(FaultThreads::busy));
