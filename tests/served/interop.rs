@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grail_operator::verdicts::Verdicts;
 use grail_protocol::PROTOCOL;
@@ -15,6 +15,7 @@ use grail_serve::{Member, ServeOptions, Served};
 use grail_validator::Outcome;
 
 use crate::network::Running;
+use crate::world;
 
 /// The release that this protocol is of.
 const RELEASE: &str = "0.0.12";
@@ -126,12 +127,8 @@ fn write_model(folder: &Path) {
 
 /// Waits, and shows both logs if it was in vain.
 fn wait(what: &str, folders: [&Path; 2], is_reached: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_reached() {
-        let logs = || folders.map(|folder| fs::read_to_string(folder.join("log")).unwrap_or_default()).join("\n\n");
-        assert!(began.elapsed() < PATIENCE, "{what}\n{}", logs());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let logs = || folders.map(|folder| fs::read_to_string(folder.join("log")).unwrap_or_default()).join("\n\n");
+    world::wait(200, PATIENCE, || is_reached().then_some(()), || format!("{what}\n{}", logs()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use grail_config::{Environment, MinerConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
@@ -30,6 +31,23 @@ impl ServedWorld {
     /// Returns a miner's configuration from the `.env`.
     pub(crate) fn config(&self) -> MinerConfig {
         read(self.served.env_file())
+    }
+}
+
+/// Returns what `look` finds as soon as it finds something, asked every `pause_ms`; fails with `why` after `limit`.
+pub(crate) fn wait<T>(
+    pause_ms: u64,
+    limit: Duration,
+    mut look: impl FnMut() -> Option<T>,
+    why: impl Fn() -> String,
+) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < limit, "{}", why());
+        std::thread::sleep(Duration::from_millis(pause_ms));
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use grail_serve::ServeFault;
 use serde_json::Value;
 
-use super::scene::{Miner, Scene};
+use super::scene::{Miner, PATIENCE, Scene};
+use crate::world::wait;
 
 /// Returns where the miner says that its metrics are.
 fn address(miner: &Miner) -> SocketAddr {
@@ -158,26 +159,16 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     assert!(crowd.iter().all(closed));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     drop(crowd);
-    let not_ready = |because: &str| {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            match get(address, "/readyz") {
-                (503, why) if why.contains(because) => return,
-                reported => assert!(Instant::now() < end, "{because}: {reported:?}\n{}", miner.log()),
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    let is_unwell = |path: &str, because: &str| {
+        let is_so = || matches!(get(address, path), (503, why) if why.contains(because)).then_some(());
+        wait(50, PATIENCE, is_so, || format!("{because}: {:?}\n{}", get(address, path), miner.log()));
     };
     scene.served.world().switch_on(ServeFault::Deregistration);
-    not_ready("not registered");
+    is_unwell("/readyz", "not registered");
     assert_eq!(value(&get(address, "/metrics").1, "grail_registered"), 0.0);
     scene.served.world().switch_on(ServeFault::StalledChain);
-    not_ready("no new block arrives");
+    is_unwell("/readyz", "no new block arrives");
     // The nodes answer, and no block comes: after a while that is not a mere outage.
-    let end = Instant::now() + Duration::from_secs(90);
-    while !matches!(get(address, "/healthz"), (503, why) if why.contains("although the chain's nodes answer")) {
-        assert!(Instant::now() < end, "{:?}\n{}", get(address, "/healthz"), miner.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    is_unwell("/healthz", "although the chain's nodes answer");
     assert!(value(&get(address, "/metrics").1, "grail_telemetry_dropped_total{sink=\"prometheus\"}") >= 4.0);
 }

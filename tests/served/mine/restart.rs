@@ -9,8 +9,9 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
 use grail_serve::MINER_UID;
 
-use super::scene::{Miner, Scene};
+use super::scene::{Miner, PATIENCE, Scene};
 use super::startup::hotkey_file;
+use crate::world::wait;
 use grail_loopback::terminal::InTerminal;
 
 const ARGUMENTS: [&str; 2] = ["--groups-max", "2"];
@@ -208,11 +209,8 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
     let process = terminal.child.process_id().unwrap();
     let log = || fs::read_to_string(&log).unwrap_or_default();
     let begun = |times: usize| {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
-        while log().matches(BEGUN).count() < times {
-            assert!(std::time::Instant::now() < end, "not started {times} times:\n{}", log());
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let is_begun = || (log().matches(BEGUN).count() >= times).then_some(());
+        wait(20, PATIENCE, is_begun, || format!("not started {times} times:\n{}", log()));
     };
     begun(1);
     assert!(Command::new("kill").args(["-HUP", &process.to_string()]).status().unwrap().success());
@@ -224,15 +222,11 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
         let mut top = Command::new(env!("CARGO_BIN_EXE_grail"));
         top.args(["top", "--json", "--data-dir", &data_dir]).output().unwrap()
     };
-    let head = |output: &std::process::Output| {
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let head = || {
+        let status: serde_json::Value = serde_json::from_slice(&top().stdout).unwrap_or_default();
         status["head"]["block"].as_u64()
     };
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while head(&top()).is_none() {
-        assert!(std::time::Instant::now() < end, "it does not mine: {:?}\n{}", top(), log());
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    wait(50, PATIENCE, head, || format!("it does not mine: {:?}\n{}", top(), log()));
     assert!(Command::new("kill").args(["-TERM", &process.to_string()]).status().unwrap().success());
     assert!(child.wait().unwrap().success(), "{}", log());
     assert!(!log().contains(PASSWORD));

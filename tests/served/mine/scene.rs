@@ -14,8 +14,10 @@ use grail_tape::Tape;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::world::wait;
+
 /// Longest wait in these tests; only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A served world, and the data folder of the miners that run in it one after another.
 pub(crate) struct Scene {
@@ -94,11 +96,8 @@ impl Scene {
 
     /// Waits for a block.
     pub(crate) fn reach(&self, block: u64) {
-        let end = Instant::now() + PATIENCE;
-        while self.head() < block {
-            assert!(Instant::now() < end, "block {block} never came");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let is_reached = || (self.head() >= block).then_some(());
+        wait(10, PATIENCE, is_reached, || format!("block {block} never came"));
     }
 
     /// Returns the newest block.
@@ -179,13 +178,10 @@ impl Miner {
         receipts(&self.stdout.lock().unwrap())
     }
 
-    /// Waits until a window has its receipt.
-    pub(crate) fn given_receipt(&self, window: u64) {
-        let end = Instant::now() + PATIENCE;
-        while !self.receipts().iter().any(|receipt| receipt["window"] == window) {
-            assert!(Instant::now() < end, "window {window} never got a receipt:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// Waits until a window has its receipt, and returns that.
+    pub(crate) fn given_receipt(&self, window: u64) -> Value {
+        let given = || self.receipts().into_iter().find(|receipt| receipt["window"] == window);
+        wait(10, PATIENCE, given, || format!("window {window} never got a receipt:\n{}", self.log()))
     }
 
     /// Waits until a line of the log holds this text.
@@ -195,11 +191,9 @@ impl Miner {
 
     /// Waits until this many lines of the log hold this text.
     pub(crate) fn logged_times(&self, text: &str, times: usize) {
-        let end = Instant::now() + PATIENCE;
-        while self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count() < times {
-            assert!(Instant::now() < end, "{text:?} was not logged {times} times:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let count = || self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count();
+        let is_logged = || (count() >= times).then_some(());
+        wait(10, PATIENCE, is_logged, || format!("{text:?} was not logged {times} times:\n{}", self.log()));
     }
 
     /// Returns the log so far.

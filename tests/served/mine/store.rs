@@ -16,9 +16,8 @@ fn window_under(scene: &Scene, miner: &Miner, fault: ServeFault) -> (u64, Value)
     scene.served.world().switch_on(fault);
     let struck = (scene.head() / PROTOCOL.window_blocks + 1) * PROTOCOL.window_blocks;
     scene.reach(struck + PROTOCOL.window_blocks);
-    miner.given_receipt(struck);
+    let receipt = miner.given_receipt(struck);
     scene.served.world().heal();
-    let receipt = miner.receipts().into_iter().find(|receipt| receipt["window"] == struck).unwrap();
     (struck, receipt)
 }
 
