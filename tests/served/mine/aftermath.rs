@@ -42,8 +42,7 @@ fn object_file(folder: &Path, key: &str) -> PathBuf {
 
 #[test]
 fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
-    let scene = Scene::new(700);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(700, &["--groups-max", "2"]);
     let judged = scene.verdict();
     assert!(judged.is_accepted() && judged.weights_set, "{}", judged.line());
     assert_valid(&Schema::ServeWindow.stamp(judged.json()), Schema::ServeWindow.id());
@@ -127,8 +126,7 @@ pub(crate) fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_bundle_replays_unchanged_and_holds_no_secret() {
-    let scene = Scene::new(701);
-    let miner = scene.mine(&["-vv", "--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(701, &["-vv", "--groups-max", "2"]);
     let judged = scene.verdict();
     let window = judged.judgment.window_start;
     miner.given_receipt(window);

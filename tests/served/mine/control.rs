@@ -25,8 +25,7 @@ fn socket(scene: &Scene) -> PathBuf {
 
 #[test]
 fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
-    let scene = Scene::new(600);
-    let miner = scene.mine(&["--groups-max", "3"]);
+    let (scene, miner) = Scene::mining(600, &["--groups-max", "3"]);
     // Not in the window in which it commits.
     let first = scene.verdict();
     let window = scene.head() / 30 * 30 + 30;

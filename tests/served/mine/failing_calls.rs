@@ -57,8 +57,7 @@ impl Case {
 
 /// Returns a world in which a read key has been committed and a window accepted.
 fn world(seed: u64) -> Scene {
-    let scene = Scene::new(seed);
-    let miner = scene.mine(&ARGUMENTS);
+    let (scene, miner) = Scene::mining(seed, &ARGUMENTS);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
     miner.kill();

@@ -33,8 +33,7 @@ struct Life {
 
 impl Life {
     fn begin(number: u64) -> Result<Self, Failure> {
-        let scene = Scene::new(100 + number);
-        let miner = scene.mine(&["--groups-max", "1"]);
+        let (scene, miner) = Scene::mining(100 + number, &["--groups-max", "1"]);
         // On a slow machine the first windows may pass before a group is done; a rejected one is never in order.
         for number in 0.. {
             let clean = scene.verdict();

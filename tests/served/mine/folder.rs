@@ -82,8 +82,7 @@ fn a_folder_that_others_may_write_to_or_own_is_refused_and_others_are_tightened(
 
 #[test]
 fn a_journal_with_a_bad_bit_costs_no_more_than_its_window() {
-    let scene = Scene::new(622);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(622, &["--groups-max", "2"]);
     let first = scene.verdict();
     scene.reach(first.judgment.window_start + 40);
     miner.logged(&format!("window {}: group 0 is clean", first.judgment.window_start + 30));

@@ -53,8 +53,7 @@ fn sum(receipts: &[Value], field: &str) -> f64 {
 
 #[test]
 fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
-    let scene = Scene::new(600);
-    let miner = scene.mine(&["--groups-max", "3", "--metrics-listen", "127.0.0.1:0"]);
+    let (scene, miner) = Scene::mining(600, &["--groups-max", "3", "--metrics-listen", "127.0.0.1:0"]);
     let address = address(&miner);
     assert!(address.ip().is_loopback());
     // In the window in which it commits nothing can be clean yet.
@@ -122,8 +121,7 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
 
 #[test]
 fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_gets_an_answer() {
-    let scene = Scene::new(601);
-    let miner = scene.mine(&["--groups-max", "1", "--metrics-listen", "127.0.0.1:0"]);
+    let (scene, miner) = Scene::mining(601, &["--groups-max", "1", "--metrics-listen", "127.0.0.1:0"]);
     let address = address(&miner);
     scene.verdict();
     assert_eq!(get(address, "/readyz").0, 200);

@@ -34,6 +34,13 @@ impl Scene {
         Self { served: Served::start(&options).unwrap(), data: tempfile::tempdir().unwrap(), _folder: folder }
     }
 
+    /// Creates a world for this seed, and starts a miner in it.
+    pub(crate) fn mining(seed: u64, extra: &[&str]) -> (Self, Miner) {
+        let scene = Self::new(seed);
+        let miner = scene.mine(extra);
+        (scene, miner)
+    }
+
     /// Starts a miner.
     pub(crate) fn mine(&self, extra: &[&str]) -> Miner {
         Miner::start(self.served.env_file(), self.data.path(), extra)

@@ -72,8 +72,7 @@ pub(crate) fn files_under(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn secrets_are_in_no_output() {
-    let scene = Scene::new(300);
-    let miner = scene.mine(&["-vv", "--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(300, &["-vv", "--groups-max", "2"]);
     scene.verdict();
     // Refusals quote requests, and requests are signed with secrets.
     for fault in [ServeFault::ExpiredWriteKey, ServeFault::BucketRateLimit, ServeFault::ChainRateLimit] {

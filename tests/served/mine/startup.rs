@@ -65,8 +65,7 @@ fn problems_of_the_operator_are_reported_with_code_and_remedy() {
 
 #[test]
 fn a_second_miner_on_the_same_hotkey_is_refused() {
-    let scene = Scene::new(402);
-    let miner = scene.mine(&["--groups-max", "1"]);
+    let (scene, miner) = Scene::mining(402, &["--groups-max", "1"]);
     miner.logged("mining as");
     // One that answers is not dying, so nobody waits for its end.
     let here = ["--device", "cpu", "--data-dir", scene.data.path().to_str().unwrap()];

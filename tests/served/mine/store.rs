@@ -27,8 +27,7 @@ fn why(scene: &Scene, window: u64) -> String {
 
 #[test]
 fn a_bucket_that_is_down_for_a_window_is_what_its_receipt_blames() {
-    let scene = Scene::new(800);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(800, &["--groups-max", "2"]);
     let (window, receipt) = window_under(&scene, &miner, ServeFault::UploadErrorBefore);
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
     let reported = receipt["why"].as_str().unwrap();
@@ -48,8 +47,7 @@ fn a_bucket_that_is_down_for_a_window_is_what_its_receipt_blames() {
 
 #[test]
 fn a_file_that_only_the_miner_could_find_is_not_called_uploaded() {
-    let scene = Scene::new(801);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(801, &["--groups-max", "2"]);
     let (window, receipt) = window_under(&scene, &miner, ServeFault::WrongAddress);
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
     let reported = receipt["why"].as_str().unwrap();
