@@ -35,7 +35,7 @@ fn a_mistake_in_the_configuration_is_named_and_mining_continues() {
     let folder = tempfile::tempdir().unwrap();
     let (env_file, right) = (folder.path().join("grail.env"), scene.env_text());
     write(&env_file, &right);
-    let mut miner = scene.mine_from(&env_file, &ARGUMENTS);
+    let mut miner = Miner::start(&env_file, scene.data.path(), &ARGUMENTS);
     miner.logged(BEGUN);
     let other_key = "0123456789012345678901234567890123456789";
     let read_secret = scene.env_value("R2_READ_SECRET_ACCESS_KEY");
@@ -81,7 +81,7 @@ fn a_proven_restart_that_still_fails_returns_to_the_old_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (env_file, right) = (folder.path().join("grail.env"), scene.env_text());
     write(&env_file, &right);
-    let miner = scene.mine_from(&env_file, &ARGUMENTS);
+    let miner = Miner::start(&env_file, scene.data.path(), &ARGUMENTS);
     miner.logged(BEGUN);
     // Nobody looks into this folder before a run is written there.
     write(
@@ -139,7 +139,7 @@ fn inputs_from_pipes_are_handed_over() {
     // Each is written once, to anyone who reads it first.
     let written = [(env_file.clone(), text), (hotkey, key)];
     let writers = written.map(|(path, text)| std::thread::spawn(move || fs::write(path, text).unwrap()));
-    let miner = scene.mine_from(&env_file, &ARGUMENTS);
+    let miner = Miner::start(&env_file, scene.data.path(), &ARGUMENTS);
     miner.logged(BEGUN);
     writers.into_iter().for_each(|writer| writer.join().unwrap());
     for starts in 2..4 {

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use grail_journal::{FileJournal, JournalOptions};
+use grail_loopback::s3::block_on;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
 use grail_tape::Tape;
@@ -49,18 +50,12 @@ impl Scene {
     /// Starts a miner whose `.env` says this too.
     pub(crate) fn mine_with(&self, more: &str, extra: &[&str]) -> Miner {
         let env_file = self.data.path().join("more.env");
-        let text = std::fs::read_to_string(self.served.env_file()).unwrap();
-        std::fs::write(&env_file, format!("{text}\n{more}")).unwrap();
+        std::fs::write(&env_file, format!("{}\n{more}", self.env_text())).unwrap();
         let miner = Miner::start(&env_file, self.data.path(), extra);
         miner.logged("mining as");
         // It holds secrets, and a test may look for those.
         std::fs::remove_file(&env_file).unwrap();
         miner
-    }
-
-    /// Starts a miner that reads this file instead of the world's.
-    pub(crate) fn mine_from(&self, env_file: &Path, extra: &[&str]) -> Miner {
-        Miner::start(env_file, self.data.path(), extra)
     }
 
     /// Returns the content of the world's `.env`.
@@ -124,8 +119,7 @@ impl Scene {
     pub(crate) fn journal(&self) -> Vec<JournalRecord> {
         let journal =
             FileJournal::open(self.data.path(), self.served.world().miner, JournalOptions::default()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(journal.load()).unwrap()
+        block_on(journal.load()).unwrap()
     }
 
     /// Returns groups of a window that the journal holds; the miner must not be running.

@@ -3,8 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -185,13 +184,12 @@ fn denied_permissions_are_reported_with_their_path() {
     let scene = Scene::new(406);
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let text = fs::read_to_string(scene.served.env_file()).unwrap();
     let wallets = scene.env_value("BT_WALLET_PATH");
     let own = folder.path().join("wallets");
     let copied = Command::new("cp").arg("-r").args([&wallets.into(), &own]).status().unwrap();
     assert!(copied.success());
     let env_file = folder.path().join("miner.env");
-    fs::write(&env_file, format!("{text}\nBT_WALLET_PATH={}\n", own.display())).unwrap();
+    fs::write(&env_file, format!("{}\nBT_WALLET_PATH={}\n", scene.env_text(), own.display())).unwrap();
     fs::set_permissions(&env_file, fs::Permissions::from_mode(0o600)).unwrap();
     let grail = folder.path().join("grail");
     fs::copy(env!("CARGO_BIN_EXE_grail"), &grail).unwrap();
