@@ -1,8 +1,6 @@
 //! A whole network of processes: miners, validators, cheats, and validators that are killed.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -17,6 +15,8 @@ use grail_validator::Outcome;
 use grail_verify::score::ROLLING_WINDOWS;
 use serde_json::Value;
 
+use crate::mine::monitoring::get;
+use crate::mine::scene::dead_address;
 use crate::mine::secrets::{encoded, files_under, typed};
 use crate::world::wait;
 
@@ -196,8 +196,9 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let members = served.world().members.clone();
     let validate = ["validate", "--weights-blocks", "30"];
     let _miner = Process::start(&served, &members[0], &["mine", "--groups-max", "1", "--tape", "off"]);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let steady = [&validate[..], &["--metrics-listen", &port]].concat();
+    let address = dead_address();
+    let listen = address.to_string();
+    let steady = [&validate[..], &["--metrics-listen", &listen]].concat();
     let mut steady = Process::start(&served, &members[1], &steady);
     let mut killed = Process::start(&served, &members[2], &validate);
     let hang_up = ["-HUP".to_owned(), steady.child.0.id().to_string()];
@@ -221,14 +222,14 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let weights = wait(100, PATIENCE, both, || "weights are not set".to_owned());
     assert_eq!(weights.0, weights.1);
     for (path, status, shown) in [
-        ("/metrics", "200", "\ngrail_validator_miner_windows_total{outcome=\"accepted\"} "),
-        ("/healthz", "200", "healthy"),
-        ("/readyz", "200", "ready"),
-        ("/", "200", "class=\"accepted\""),
-        ("/other", "404", ""),
+        ("/metrics", 200, "\ngrail_validator_miner_windows_total{outcome=\"accepted\"} "),
+        ("/healthz", 200, "healthy"),
+        ("/readyz", 200, "ready"),
+        ("/", 200, "class=\"accepted\""),
+        ("/other", 404, ""),
     ] {
-        let answer = scraped(&port, path);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(shown), "{path}: {answer}");
+        let (answered, body) = get(address, path);
+        assert!(answered == status && body.contains(shown), "{path}: {answered} {body}");
     }
     // The validator reads back what it set, and then reports it.
     let status =
@@ -269,15 +270,6 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         }
     }
     assert!(compared > 0, "{killed:?}");
-}
-
-/// Returns what the metrics endpoint answers.
-fn scraped(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 /// Checks every tape of a validator, also those that a kill cut, and everything else that it leaves behind.

@@ -19,7 +19,7 @@ fn address(miner: &Miner) -> SocketAddr {
 }
 
 /// Status and body of a GET.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let (status, _, body) = send(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n"));
     (status, body)
 }
