@@ -30,14 +30,16 @@ from grail.cli import main
 found = getattr(grail, '__version__', None) or version('grail')
 sys.exit(0 if found == sys.argv[1] and torch.cuda.is_available() else 1)
 ";
+/// Arguments of the probe.
+const REFERENCE: [&str; 3] = ["-c", PROBE, RELEASE];
 const START: &str = "from grail.cli import main; main()";
 
-/// Returns the interpreter that has the reference, if one has.
-fn python(modules: Option<&Path>) -> Option<String> {
+/// Returns the interpreter in which this probe ends well, with these modules before its own, if there is one.
+pub(crate) fn python(probe: &[&str], modules: Option<&Path>) -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let mut probe = Command::new(&python);
-    probe.args(["-c", PROBE, RELEASE]).envs(modules.map(|modules| ("PYTHONPATH", modules)));
-    probe.output().is_ok_and(|output| output.status.success()).then_some(python)
+    let mut command = Command::new(&python);
+    command.args(probe).envs(modules.map(|modules| ("PYTHONPATH", modules)));
+    command.output().is_ok_and(|output| output.status.success()).then_some(python)
 }
 
 /// A served world whose processes compute on a GPU with the toy model, as a folder that either side can load.
@@ -50,7 +52,7 @@ struct Scene {
 impl Scene {
     /// None, with a notice, without the reference.
     fn start() -> Option<Self> {
-        let Some(python) = python(None) else {
+        let Some(python) = python(&REFERENCE, None) else {
             eprintln!("skipped: no Python with grail {RELEASE} and a GPU; name one in GRAIL_TEST_PYTHON");
             return None;
         };
@@ -183,6 +185,6 @@ fn only_the_reference_of_this_release_with_a_gpu_is_taken() {
         write("grail/cli.py", cli);
         let answer = if has_gpu { "True" } else { "False" };
         write("torch.py", &format!("class cuda:\n    is_available = staticmethod(lambda: {answer})\n"));
-        assert_eq!(python(Some(modules.path())).is_some(), is_taken, "{module} {has_gpu}");
+        assert_eq!(python(&REFERENCE, Some(modules.path())).is_some(), is_taken, "{module} {has_gpu}");
     }
 }

@@ -6,19 +6,14 @@ use grail_serve::chain::Runtime;
 use grail_serve::{MINER_UID, ServeOptions, Served};
 use serde_json::Value;
 
-const NETUID: u16 = 81;
+use crate::interop::python;
 
-/// Returns the interpreter that has the SDK, if one has.
-fn python() -> Option<String> {
-    let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imported = Command::new(&python).args(["-c", "import bittensor"]).output();
-    imported.is_ok_and(|output| output.status.success()).then_some(python)
-}
+const NETUID: u16 = 81;
 
 /// At each of the two runtimes: the main network's metadata is recorded in a version that the SDK does not read.
 #[test]
 fn the_sdk_reads_commits_and_sets_weights() {
-    let Some(python) = python() else {
+    let Some(python) = python(&["-c", "import bittensor"], None) else {
         eprintln!("skipped: no Python with bittensor; name one in GRAIL_TEST_PYTHON");
         return;
     };
