@@ -24,9 +24,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         DeviceChoice::Cpu => Served::start(&options(arguments)?)?,
         DeviceChoice::Cuda(_) => served_on_gpu(arguments)?,
     };
-    listen_for_signals(served.sender())?;
+    listen_for_signals(served.sender.clone())?;
     introduce(arguments, &served);
-    read_lines(served.sender())?;
+    read_lines(served.sender.clone())?;
     Ok(follow(arguments, &served))
 }
 

@@ -144,7 +144,8 @@ pub struct Served {
     world: Arc<World>,
     env_file: PathBuf,
     events: mpsc::Receiver<ServeEvent>,
-    sender: mpsc::Sender<ServeEvent>,
+    /// For callers that add their own events.
+    pub sender: mpsc::Sender<ServeEvent>,
     over: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Handle,
@@ -219,11 +220,6 @@ impl Served {
             Some(limit) => self.events.recv_timeout(limit).ok(),
             None => self.events.recv().ok(),
         }
-    }
-
-    /// For callers that add their own events.
-    pub fn sender(&self) -> mpsc::Sender<ServeEvent> {
-        self.sender.clone()
     }
 }
 

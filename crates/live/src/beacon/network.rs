@@ -13,7 +13,7 @@ const QUICKNET_PUBLIC_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e9
 pub struct DrandNetwork {
     pub(super) chain_hash: String,
     public_key: G2PubkeyRfc,
-    schedule: BeaconSchedule,
+    pub(super) schedule: BeaconSchedule,
 }
 
 /// Why a network's description is not usable.
@@ -50,11 +50,6 @@ impl DrandNetwork {
         let bytes = hex::decode(public_key).map_err(|_| NetworkError::PublicKey)?;
         let public_key = G2PubkeyRfc::from_variable(&bytes).map_err(|_| NetworkError::PublicKey)?;
         Ok(Self { chain_hash: chain_hash.to_ascii_lowercase(), public_key, schedule })
-    }
-
-    /// When its rounds are due.
-    pub const fn schedule(&self) -> BeaconSchedule {
-        self.schedule
     }
 
     /// Returns the round that a signature proves; none if it proves nothing.
