@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use grail_loopback::schema::assert_valid;
+use grail_loopback::scripted::dead_address;
 use grail_observe::contract::Schema;
 use grail_operator::verdicts::Verdicts;
 use grail_protocol::PROTOCOL;
@@ -16,7 +17,6 @@ use grail_verify::score::ROLLING_WINDOWS;
 use serde_json::Value;
 
 use crate::mine::monitoring::get;
-use crate::mine::scene::dead_address;
 use crate::mine::secrets::{encoded, files_under, typed};
 use crate::world::wait;
 

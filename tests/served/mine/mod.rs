@@ -12,7 +12,7 @@ pub(crate) mod monitoring;
 mod plain;
 mod proxies;
 mod restart;
-pub(crate) mod scene;
+mod scene;
 pub(crate) mod secrets;
 mod startup;
 mod store;

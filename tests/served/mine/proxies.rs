@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use super::scene::{Miner, Scene, dead_address};
+use grail_loopback::scripted::dead_address;
+
+use super::scene::{Miner, Scene};
 
 const PASSWORD: &str = "planted0proxy";
 /// base64 of `user:planted0proxy`.

@@ -250,11 +250,6 @@ impl Drop for Miner {
     }
 }
 
-/// Returns where nobody listens.
-pub(crate) fn dead_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// Returns the receipts among these lines.
 pub(crate) fn receipts(lines: &[String]) -> Vec<Value> {
     lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line:?} is no JSON"))).collect()

@@ -2,7 +2,7 @@
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
 use grail_loopback::s3::block_on;
-use grail_loopback::scripted::{Answer, Server, dead_url, response};
+use grail_loopback::scripted::{Answer, Server, dead_address, response};
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use sha2::{Digest, Sha256};
 
@@ -98,7 +98,7 @@ fn an_answer_tells_what_has_happened_to_the_object() {
 
 #[test]
 fn requests_that_were_never_sent_may_be_retried() {
-    let bucket = bucket(&dead_url());
+    let bucket = bucket(&format!("http://{}", dead_address()));
     assert!(matches!(put(&bucket), Err(BucketError::Transient(_))));
     assert!(matches!(block_on(bucket.get(KEY)), Err(BucketError::Transient(_))));
     assert!(matches!(block_on(bucket.delete(KEY)), Err(BucketError::Transient(_))));
