@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use grail_observe::contract::Schema;
@@ -32,12 +32,6 @@ fn why(scene: &Scene, window: u64) -> (Option<i32>, Value) {
     let why: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_valid(&why, Schema::Why.id());
     (output.status.code(), why)
-}
-
-/// Returns the file in the served world's folder that holds an object.
-fn object_file(folder: &Path, key: &str) -> PathBuf {
-    let accounts = fs::read_dir(folder.join("s3")).unwrap().map(|entry| entry.unwrap().path());
-    accounts.map(|account| account.join(key)).find(|path| path.exists()).expect("the object is there")
 }
 
 #[test]
@@ -70,7 +64,7 @@ fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     assert!((share.as_f64().unwrap() - f64::from(ours) / sum).abs() < 0.2, "{share} of {stored:?}");
     miner.stop();
     // Somebody else writes other bytes of the same content there.
-    let path = object_file(scene.served.env_file().parent().unwrap(), &key);
+    let path = scene.served.env_file().with_file_name("s3").join(&world.bucket.account().account_id).join(&key);
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(fs::read(&path).unwrap().as_slice()).read_to_string(&mut unpacked).unwrap();
     fs::write(&path, gzipped(&unpacked)).unwrap();
