@@ -106,7 +106,7 @@ pub fn committed_bucket(
 ) -> Result<CommittedBucket<S3Bucket>, BucketConfigError> {
     let patience = Duration::from_millis(block_ms / 4).clamp(COMMITMENT_PATIENCE_MIN, COMMITMENT_PATIENCE_MAX);
     let ours = storage.read_credentials().map_err(unpublishable)?.to_vec();
-    let committed = chain.committed();
+    let committed = chain.committed.clone();
     Ok(CommittedBucket::new(bucket, chain, committed, ours, patience))
 }
 

@@ -221,8 +221,8 @@ impl Mining<'_> {
         let bucket = assembly::bucket(&self.config.storage)?;
         let hotkey = self.wallet.address().to_owned();
         let network = self.config.chain.network.name().to_owned();
-        let read_from = ReadFrom { url: bucket.read_url().to_owned(), hotkey, network };
-        let sent = bucket.progress();
+        let read_from = ReadFrom { url: bucket.read_url.clone(), hotkey, network };
+        let sent = bucket.progress.clone();
         let upload: UploadProbe = Arc::new(move || sent.sent_of());
         let ports = (self.process.wrap)(self.ports(chain.clone(), bucket)?);
         let clock = ports.clock.clone();

@@ -12,7 +12,7 @@ use grail_terminal::output;
 
 pub(super) fn run(arguments: &NetworkArguments) -> anyhow::Result<Exit> {
     let served = Served::start(&options(arguments)?)?;
-    listen_for_signals(served.sender())?;
+    listen_for_signals(served.sender.clone())?;
     let (groups_max, windows) = (arguments.groups_max, arguments.windows);
     let mut network = Network::start(NetworkOptions { groups_max, windows, is_quiet: arguments.json }, &served)?;
     let followed = network.follow();

@@ -24,9 +24,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         DeviceChoice::Cpu => Served::start(&options(arguments)?)?,
         DeviceChoice::Cuda(_) => served_on_gpu(arguments)?,
     };
-    listen_for_signals(served.sender())?;
+    listen_for_signals(served.sender.clone())?;
     introduce(arguments, &served);
-    read_lines(served.sender())?;
+    read_lines(served.sender.clone())?;
     Ok(follow(arguments, &served))
 }
 
@@ -63,8 +63,8 @@ fn introduce(arguments: &ServeArguments, served: &Served) {
             world.chain_endpoints().join(" and "),
             world.beacon_url(),
             world.bucket_url(),
-            world.miner().to_ss58(),
-            device = world.device(),
+            world.miner.to_ss58(),
+            device = world.device,
             env = quoted(served.env_file()),
             data = quoted(&served.env_file().with_file_name("data")),
         ),

@@ -100,7 +100,7 @@ fn validate(
         dry_run: arguments.dry_run || arguments.only.is_some(),
         only: arguments.only.clone(),
         strict_time: arguments.strict_time,
-        ..Settings::new(wallet.address().to_owned(), judge.limits())
+        ..Settings::new(wallet.address().to_owned(), judge.limits)
     };
     let limits = Limits::for_block_ms(config.chain.block_ms);
     let from = match &config.buckets {

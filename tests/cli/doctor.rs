@@ -8,7 +8,7 @@ use grail::exit::{self, Exit};
 use grail_loopback::drand::{honest, json, randomness, signature};
 use grail_loopback::node::{NETUID, trouble};
 use grail_loopback::s3::{BUCKET, ReadKey, S3Server, WRITE};
-use grail_loopback::scripted::{Answer, Server, dead_url, response};
+use grail_loopback::scripted::{Answer, Server, dead_address, response};
 use grail_miner::ports::{Chain, Signer};
 use grail_operator::doctor::{CheckStatus, Examination, Hindrance, Limits, Obstacle, document, page};
 use grail_serve::chain::State;
@@ -115,7 +115,7 @@ async fn an_unregistered_hotkey_is_reported_and_keeps_the_miner_from_starting() 
 #[tokio::test]
 async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let world = World::unregistered("behind").await;
-    world.node.doors()[0].set_syncing(true);
+    world.node.doors[0].set_syncing(true);
     let examination = world.examined().await;
     let shown = page(&examination, false);
     assert_eq!(check(&examination, "chain.registration").hindrance, Some(Hindrance::Passing), "{shown}");
@@ -334,7 +334,7 @@ async fn a_lying_beacon_differs_from_a_silent_one() {
 #[tokio::test]
 async fn endpoints_that_do_not_answer_end_nothing() {
     let limits = Limits { call_ms: 600, ..Limits::default() };
-    let dead = dead_url().replace("http", "ws");
+    let dead = format!("ws://{}", dead_address());
     let silent = trouble::silent().await;
     let world = World::healthy("endpoints").await;
     let good = world.node.address().to_owned();
@@ -377,7 +377,8 @@ async fn full_missing_and_wrong_folders_are_reported() {
 
 #[tokio::test]
 async fn public_networks_want_the_gpu_and_the_model() {
-    let world = World::healthy("public").await.with("BT_NETWORK", "test").with("R2_ENDPOINT_URL", &dead_url());
+    let dead = format!("http://{}", dead_address());
+    let world = World::healthy("public").await.with("BT_NETWORK", "test").with("R2_ENDPOINT_URL", &dead);
     let examination = world.examined().await;
     let obstacles: Vec<&str> = examination.obstacles().map(|check| check.code).collect();
     assert_eq!(obstacles, ["gpu.device", "model.files"]);

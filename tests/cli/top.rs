@@ -292,10 +292,10 @@ fn changes_are_shown_and_the_rest_stays() {
     // The last text on the screen.
     terminal.shows("q ends this view");
     assert!(terminal.screen.screen().alternate_screen());
-    let first = terminal.bytes();
+    let first = terminal.bytes;
     status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done = 42;
     terminal.shows("42 groups done, 24 in flight, 39 ready in a row");
-    let then = terminal.bytes() - first;
+    let then = terminal.bytes - first;
     assert!(then < first / 4, "a new number took {then} bytes, the whole screen {first}: it is drawn again");
     status.lock().unwrap().as_mut().unwrap().stopping = Stopping::AfterWindow;
     terminal.shows("ending after this window's upload");

@@ -1,11 +1,12 @@
 //! Each fault as our adapters see it, and that it ends when it is switched off.
 
-use std::future::Future;
 use std::time::Duration;
 
 use grail_config::{self as config, EnvFileError, Environment};
 use grail_contract as contract;
 use grail_live::instance::{HotkeyLock, HotkeyLockError};
+use grail_loopback::node::soon;
+use grail_loopback::s3::block_on;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
 use grail_serve::{ServeFault, ServeOptions, Served, World};
 
@@ -13,8 +14,10 @@ use crate::world::{ServedWorld, beacon, bucket, chain};
 
 const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+/// Runs this in a world of its own.
+fn in_world(block_ms: u64, work: impl AsyncFnOnce(&World)) {
+    let served_world = ServedWorld::start(block_ms);
+    block_on(work(served_world.world()));
 }
 
 /// Returns what `work` gives while the fault is on.
@@ -23,11 +26,6 @@ async fn under<T>(world: &World, fault: ServeFault, work: impl AsyncFnOnce() -> 
     let answer = work().await;
     world.switch_off(fault);
     answer
-}
-
-/// Returns the result of a future that must finish.
-async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), work).await.expect("it takes far too long")
 }
 
 /// The chain's answer once it has one.
@@ -41,11 +39,9 @@ async fn persistent<T>(mut ask: impl AsyncFnMut() -> Result<T, ChainError>) -> T
 
 #[test]
 fn the_healthy_servers_keep_the_contracts_of_the_ports() {
-    let served_world = ServedWorld::start(100);
-    let world = served_world.world();
-    block_on(async {
+    in_world(100, async |world| {
         soon(contract::bucket(&bucket(world), KEY)).await;
-        let newest = world.beacon.network().newest_round();
+        let newest = world.beacon.network.newest_round();
         soon(contract::beacon(&beacon(world), newest - 5, newest + 1_000)).await;
         soon(contract::chain(&chain(world), &[b'x'; 128])).await;
         assert_eq!(soon(chain(world).registration()).await, Ok(Some(1)));
@@ -69,9 +65,8 @@ fn a_listed_stall_ends_and_the_chain_continues() {
 
 #[test]
 fn of_two_who_create_one_object_one_succeeds() {
-    let served_world = ServedWorld::start(250);
-    block_on(async {
-        let (one, other) = (bucket(served_world.world()), bucket(served_world.world()));
+    in_world(250, async |world| {
+        let (one, other) = (bucket(world), bucket(world));
         for round in 0..20 {
             let key = format!("{KEY}-{round}");
             let create = |bucket| put(bucket, &key);
@@ -98,11 +93,9 @@ fn is_refused<T>(result: &Result<T, BucketError>, part: &str) -> bool {
 
 #[test]
 fn faults_of_the_bucket() {
-    let served_world = ServedWorld::start(250);
-    let world = served_world.world();
-    let bucket = bucket(world);
-    let is_there = |key: &str| world.bucket.object(key).is_some();
-    block_on(async {
+    in_world(250, async |world| {
+        let bucket = bucket(world);
+        let is_there = |key: &str| world.bucket.object(key).is_some();
         let cases: [(ServeFault, Expected, &str, bool); 8] = [
             (ServeFault::UploadErrorBefore, is_transient, "", false),
             (ServeFault::BucketRateLimit, is_transient, "", false),
@@ -140,11 +133,9 @@ fn faults_of_the_bucket() {
 
 #[test]
 fn faults_of_the_beacon() {
-    let served_world = ServedWorld::start(250);
-    let world = served_world.world();
-    let beacon = beacon(world);
-    block_on(async {
-        let round = world.beacon.network().newest_round();
+    in_world(250, async |world| {
+        let beacon = beacon(world);
+        let round = world.beacon.network.newest_round();
         for (fault, is_wrong) in [
             (ServeFault::BeaconOutage, false),
             (ServeFault::BeaconMissing, false),
@@ -160,9 +151,7 @@ fn faults_of_the_beacon() {
 
 #[test]
 fn faults_of_the_endpoints() {
-    let served_world = ServedWorld::start(100);
-    let world = served_world.world();
-    block_on(async {
+    in_world(100, async |world| {
         let chain = chain(world);
         let registration = async || persistent(async || chain.registration().await).await;
         for fault in [ServeFault::EndpointDown, ServeFault::HalfDeadSocket, ServeFault::SocketCut] {
@@ -181,9 +170,7 @@ fn faults_of_the_endpoints() {
 
 #[test]
 fn faults_of_the_chain() {
-    let served_world = ServedWorld::start(100);
-    let world = served_world.world();
-    block_on(async {
+    in_world(100, async |world| {
         let chain = chain(world);
         let commit = async |first: u8| soon(chain.commit(&[first; 128])).await;
         assert_eq!(commit(b'a').await, Ok(()));

@@ -16,7 +16,7 @@ fn the_env_file_is_private_and_says_what_a_miner_needs() {
     assert_eq!(config.chain.endpoints.len(), 2);
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: None };
     let wallet = HotkeyWallet::open(&config.wallet, &passwords).unwrap();
-    assert_eq!(wallet.keypair().hotkey(), served_world.world().miner());
+    assert_eq!(wallet.keypair().hotkey(), served_world.world().miner);
     let env_file = served_world.served.env_file().to_owned();
     drop(served_world.served);
     // Commands that look at the world's windows afterwards still need it.
@@ -28,7 +28,7 @@ fn keys_follow_from_a_seed_that_is_asked_for_and_from_nothing_else() {
     let miner = |seed| {
         let folder = tempfile::tempdir().unwrap();
         let served = Served::start(&ServeOptions { seed, ..ServeOptions::new(folder.path()) }).unwrap();
-        (served.world().miner(), served.world().beacon.network().public_key().to_owned())
+        (served.world().miner, served.world().beacon.network.public_key.clone())
     };
     assert_eq!(miner(Some(7)), miner(Some(7)));
     let [one, other, default] = [miner(None), miner(None), miner(Some(0))];

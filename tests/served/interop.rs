@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grail_operator::verdicts::Verdicts;
 use grail_protocol::PROTOCOL;
@@ -15,6 +15,7 @@ use grail_serve::{Member, ServeOptions, Served};
 use grail_validator::Outcome;
 
 use crate::network::Running;
+use crate::world;
 
 /// The release that this protocol is of.
 const RELEASE: &str = "0.0.12";
@@ -29,14 +30,16 @@ from grail.cli import main
 found = getattr(grail, '__version__', None) or version('grail')
 sys.exit(0 if found == sys.argv[1] and torch.cuda.is_available() else 1)
 ";
+/// Arguments of the probe.
+const REFERENCE: [&str; 3] = ["-c", PROBE, RELEASE];
 const START: &str = "from grail.cli import main; main()";
 
-/// Returns the interpreter that has the reference, if one has.
-fn python(modules: Option<&Path>) -> Option<String> {
+/// Returns the interpreter in which this probe ends well, with these modules before its own, if there is one.
+pub(crate) fn python(probe: &[&str], modules: Option<&Path>) -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let mut probe = Command::new(&python);
-    probe.args(["-c", PROBE, RELEASE]).envs(modules.map(|modules| ("PYTHONPATH", modules)));
-    probe.output().is_ok_and(|output| output.status.success()).then_some(python)
+    let mut command = Command::new(&python);
+    command.args(probe).envs(modules.map(|modules| ("PYTHONPATH", modules)));
+    command.output().is_ok_and(|output| output.status.success()).then_some(python)
 }
 
 /// A served world whose processes compute on a GPU with the toy model, as a folder that either side can load.
@@ -49,7 +52,7 @@ struct Scene {
 impl Scene {
     /// None, with a notice, without the reference.
     fn start() -> Option<Self> {
-        let Some(python) = python(None) else {
+        let Some(python) = python(&REFERENCE, None) else {
             eprintln!("skipped: no Python with grail {RELEASE} and a GPU; name one in GRAIL_TEST_PYTHON");
             return None;
         };
@@ -126,18 +129,14 @@ fn write_model(folder: &Path) {
 
 /// Waits, and shows both logs if it was in vain.
 fn wait(what: &str, folders: [&Path; 2], is_reached: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_reached() {
-        let logs = || folders.map(|folder| fs::read_to_string(folder.join("log")).unwrap_or_default()).join("\n\n");
-        assert!(began.elapsed() < PATIENCE, "{what}\n{}", logs());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let logs = || folders.map(|folder| fs::read_to_string(folder.join("log")).unwrap_or_default()).join("\n\n");
+    world::wait(200, PATIENCE, || is_reached().then_some(()), || format!("{what}\n{}", logs()));
 }
 
 #[test]
 fn the_references_validator_gives_our_miner_weight() {
     let Some(scene) = Scene::start() else { return };
-    let [miner, other, validator] = scene.served.world().members() else { panic!("three members were asked for") };
+    let [miner, other, validator] = &scene.served.world().members[..] else { panic!("three members were asked for") };
     let (mines, judges) = (scene.configure(miner, miner), scene.configure(validator, other));
     let _miner = scene.ours("mine", &["--groups-max", "2"], &mines);
     let _validator = scene.reference("validate", &judges);
@@ -151,7 +150,7 @@ fn the_references_validator_gives_our_miner_weight() {
 #[test]
 fn our_validator_accepts_the_references_miner() {
     let Some(scene) = Scene::start() else { return };
-    let [miner, _, validator] = scene.served.world().members() else { panic!("three members were asked for") };
+    let [miner, _, validator] = &scene.served.world().members[..] else { panic!("three members were asked for") };
     let (mines, judges) = (scene.configure(miner, miner), scene.configure(validator, validator));
     let _miner = scene.reference("mine", &mines);
     let _validator = scene.ours("validate", &["--weights-blocks", "30"], &judges);
@@ -186,6 +185,6 @@ fn only_the_reference_of_this_release_with_a_gpu_is_taken() {
         write("grail/cli.py", cli);
         let answer = if has_gpu { "True" } else { "False" };
         write("torch.py", &format!("class cuda:\n    is_available = staticmethod(lambda: {answer})\n"));
-        assert_eq!(python(Some(modules.path())).is_some(), is_taken, "{module} {has_gpu}");
+        assert_eq!(python(&REFERENCE, Some(modules.path())).is_some(), is_taken, "{module} {has_gpu}");
     }
 }

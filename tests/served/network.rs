@@ -1,13 +1,12 @@
 //! A whole network of processes: miners, validators, cheats, and validators that are killed.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grail_loopback::schema::assert_valid;
+use grail_loopback::scripted::dead_address;
 use grail_observe::contract::Schema;
 use grail_operator::verdicts::Verdicts;
 use grail_protocol::PROTOCOL;
@@ -17,7 +16,9 @@ use grail_validator::Outcome;
 use grail_verify::score::ROLLING_WINDOWS;
 use serde_json::Value;
 
+use crate::mine::monitoring::get;
 use crate::mine::secrets::{encoded, files_under, typed};
+use crate::world::wait;
 
 /// Longest wait in these tests; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -153,7 +154,7 @@ fn a_cheat_that_turns_honest_has_no_weight_for_twelve_windows_and_then_some() {
     let cheat = Some(Cheat::OtherModel);
     let options = ServeOptions { block_ms: 300, validators: 1, cheat, ..ServeOptions::new(folder.path()) };
     let served = Served::start(&options).unwrap();
-    let members = served.world().members();
+    let members = &served.world().members[..];
     let [cheat, validator] = members else { panic!("{} members", members.len()) };
     let validator = Process::start(&served, validator, &["validate", "--weights-blocks", "30"]);
     let address = cheat.hotkey().to_ss58();
@@ -161,23 +162,17 @@ fn a_cheat_that_turns_honest_has_no_weight_for_twelve_windows_and_then_some() {
         let of_cheat = verdicts.receipts.values().filter(|it| it.hotkey == address && it.outcome == wanted);
         of_cheat.map(|receipt| receipt.window_start).collect()
     };
-    let wait = |what: &str, is_reached: &dyn Fn(&Verdicts) -> bool| {
-        let (began, windows) = (Instant::now(), penalty_windows() as u32 + 2);
-        loop {
-            let verdicts = validator.verdicts();
-            if is_reached(&verdicts) {
-                return verdicts;
-            }
-            assert!(began.elapsed() < PATIENCE + windows * Duration::from_secs(9), "{what}: {verdicts:?}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+    let reach = |what: &str, is_reached: &dyn Fn(&Verdicts) -> bool| {
+        let limit = PATIENCE + (penalty_windows() as u32 + 2) * Duration::from_secs(9);
+        let reached = || Some(validator.verdicts()).filter(is_reached);
+        wait(100, limit, reached, || format!("{what}: {:?}", validator.verdicts()))
     };
-    wait("no cheat is rejected", &|verdicts| !found(verdicts, Outcome::Rejected).is_empty());
+    reach("no cheat is rejected", &|verdicts| !found(verdicts, Outcome::Rejected).is_empty());
     served.world().end_cheating();
-    wait("nothing honest is accepted", &|verdicts| !found(verdicts, Outcome::Accepted).is_empty());
+    reach("nothing honest is accepted", &|verdicts| !found(verdicts, Outcome::Accepted).is_empty());
     let last = *found(&validator.verdicts(), Outcome::Rejected).last().unwrap();
     let end = last + penalty_windows() * PROTOCOL.window_blocks;
-    let verdicts = wait("windows are missing", &|verdicts| verdicts.weights.contains_key(&(end, address.clone())));
+    let verdicts = reach("windows are missing", &|verdicts| verdicts.weights.contains_key(&(end, address.clone())));
     assert_eq!(found(&verdicts, Outcome::Rejected).last(), Some(&last));
     let mut seen = 0;
     for ((window, _), share) in verdicts.weights.iter().filter(|((_, hotkey), _)| *hotkey == address) {
@@ -198,20 +193,18 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let folder = tempfile::tempdir().unwrap();
     let options = ServeOptions { block_ms: 500, miners: 1, validators: 2, ..ServeOptions::new(folder.path()) };
     let served = Served::start(&options).unwrap();
-    let members = served.world().members().to_vec();
+    let members = served.world().members.clone();
     let validate = ["validate", "--weights-blocks", "30"];
     let _miner = Process::start(&served, &members[0], &["mine", "--groups-max", "1", "--tape", "off"]);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let steady = [&validate[..], &["--metrics-listen", &port]].concat();
+    let address = dead_address();
+    let listen = address.to_string();
+    let steady = [&validate[..], &["--metrics-listen", &listen]].concat();
     let mut steady = Process::start(&served, &members[1], &steady);
     let mut killed = Process::start(&served, &members[2], &validate);
     let hang_up = ["-HUP".to_owned(), steady.child.0.id().to_string()];
     let state = || served.world().chain.state();
-    let began = Instant::now();
-    while state().commitment(PROTOCOL.netuid, members[0].hotkey()).is_none() {
-        assert!(began.elapsed() < PATIENCE, "the miner commits nothing");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let committed = || state().commitment(PROTOCOL.netuid, members[0].hotkey());
+    wait(100, PATIENCE, committed, || "the miner commits nothing".to_owned());
     for kill in 0..kills() {
         // Anywhere in a window of 15 seconds, and often while one is judged.
         std::thread::sleep(Duration::from_millis(2_700 + 137 * (kill % 7)));
@@ -219,43 +212,33 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         killed = Process::start(&served, &members[2], &validate);
     }
     assert!(Command::new("kill").args(hang_up).status().unwrap().success());
-    let healed = Instant::now();
     let last = state().head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks;
     let set = |member: &Member| {
         let state = state();
         let is_new = state.last_update(PROTOCOL.netuid, member.uid) >= last + PROTOCOL.window_blocks;
         is_new.then(|| state.weights(PROTOCOL.netuid, member.uid).unwrap_or_default())
     };
-    let weights = loop {
-        if let (Some(one), Some(other)) = (set(&members[1]), set(&members[2])) {
-            break (one, other);
-        }
-        assert!(healed.elapsed() < PATIENCE, "weights are not set");
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let both = || Some((set(&members[1])?, set(&members[2])?));
+    let weights = wait(100, PATIENCE, both, || "weights are not set".to_owned());
     assert_eq!(weights.0, weights.1);
     for (path, status, shown) in [
-        ("/metrics", "200", "\ngrail_validator_miner_windows_total{outcome=\"accepted\"} "),
-        ("/healthz", "200", "healthy"),
-        ("/readyz", "200", "ready"),
-        ("/", "200", "class=\"accepted\""),
-        ("/other", "404", ""),
+        ("/metrics", 200, "\ngrail_validator_miner_windows_total{outcome=\"accepted\"} "),
+        ("/healthz", 200, "healthy"),
+        ("/readyz", 200, "ready"),
+        ("/", 200, "class=\"accepted\""),
+        ("/other", 404, ""),
     ] {
-        let answer = scraped(&port, path);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(shown), "{path}: {answer}");
+        let (answered, body) = get(address, path);
+        assert!(answered == status && body.contains(shown), "{path}: {answered} {body}");
     }
     // The validator reads back what it set, and then reports it.
-    let status = loop {
-        let status: Value = serde_json::from_str(&grail(&["top", "--json", "--data-dir", "."], &steady.data)).unwrap();
-        if status["judging"]["weights"]["is_set"] == true || healed.elapsed() > PATIENCE {
-            break status;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let status =
+        || -> Value { serde_json::from_str(&grail(&["top", "--json", "--data-dir", "."], &steady.data)).unwrap() };
+    let with_weights = || Some(status()).filter(|status| status["judging"]["weights"]["is_set"] == true);
+    let status = wait(100, PATIENCE, with_weights, || format!("{:#}", status()));
     assert_valid(&status, Schema::Status.id());
     assert_eq!(status["hotkey"], members[1].hotkey().to_ss58());
     let (judging, verdicts) = (&status["judging"], steady.verdicts());
-    assert_eq!(judging["weights"]["is_set"], true, "{status:#}");
     let shown = judging["miners"].as_array().unwrap().iter().find(|miner| miner["uid"] == members[0].uid).unwrap();
     assert!(shown["weight"].as_f64() > Some(0.0), "{status:#}");
     for window in judging["windows"].as_array().unwrap().iter().filter(|window| window["is_done"] == true) {
@@ -287,15 +270,6 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         }
     }
     assert!(compared > 0, "{killed:?}");
-}
-
-/// Returns what the metrics endpoint answers.
-fn scraped(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 /// Checks every tape of a validator, also those that a kill cut, and everything else that it leaves behind.

@@ -3,22 +3,17 @@
 use std::process::Command;
 
 use grail_serve::chain::Runtime;
-use grail_serve::{ServeOptions, Served};
+use grail_serve::{MINER_UID, ServeOptions, Served};
 use serde_json::Value;
 
-const NETUID: u16 = 81;
+use crate::interop::python;
 
-/// Returns the interpreter that has the SDK, if one has.
-fn python() -> Option<String> {
-    let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imported = Command::new(&python).args(["-c", "import bittensor"]).output();
-    imported.is_ok_and(|output| output.status.success()).then_some(python)
-}
+const NETUID: u16 = 81;
 
 /// At each of the two runtimes: the main network's metadata is recorded in a version that the SDK does not read.
 #[test]
 fn the_sdk_reads_commits_and_sets_weights() {
-    let Some(python) = python() else {
+    let Some(python) = python(&["-c", "import bittensor"], None) else {
         eprintln!("skipped: no Python with bittensor; name one in GRAIL_TEST_PYTHON");
         return;
     };
@@ -53,10 +48,10 @@ fn reads_commits_and_sets_weights(python: &str, runtime: Runtime) {
     assert_eq!(seen["hotkeys"], serde_json::json!(hotkeys));
     assert_eq!(seen["uids"], serde_json::json!([0, 1, 2]));
     assert_eq!(seen["committed"], true, "{seen}");
-    assert_eq!(state.commitment(NETUID, world.miner()).unwrap().bytes, [b'x'; 128]);
+    assert_eq!(state.commitment(NETUID, world.miner).unwrap().bytes, [b'x'; 128]);
     let committed = serde_json::json!(["Raw128", "x".repeat(128)]);
-    assert_eq!(seen["commitments"][world.miner().to_ss58()], committed, "{seen}");
+    assert_eq!(seen["commitments"][world.miner.to_ss58()], committed, "{seen}");
     assert_eq!(seen["weights_set"], true, "{seen}");
     // The SDK scales the largest weight to 65535.
-    assert_eq!(state.weights(NETUID, world.miner_uid()).unwrap(), [(0, 65535), (1, 21845)]);
+    assert_eq!(state.weights(NETUID, MINER_UID).unwrap(), [(0, 65535), (1, 21845)]);
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use grail_config::{Environment, MinerConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
@@ -33,6 +34,23 @@ impl ServedWorld {
     }
 }
 
+/// Returns what `look` finds as soon as it finds something, asked every `pause_ms`; fails with `why` after `limit`.
+pub(crate) fn wait<T>(
+    pause_ms: u64,
+    limit: Duration,
+    mut look: impl FnMut() -> Option<T>,
+    why: impl Fn() -> String,
+) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < limit, "{}", why());
+        std::thread::sleep(Duration::from_millis(pause_ms));
+    }
+}
+
 pub(crate) fn read(env_file: &Path) -> MinerConfig {
     let typed = grail_config::load(&Environment::default(), Some(env_file)).unwrap();
     MinerConfig::from_raw(&typed).unwrap()
@@ -47,12 +65,12 @@ pub(crate) fn chain(world: &World) -> SubtensorChain {
         ..ChainPatience::default()
     };
     let settings = ChainSettings { patience, ..ChainSettings::custom(world.chain_endpoints(), 81) };
-    SubtensorChain::new(&settings, Rc::new(Keypair::from_seed(world.miner_seed()))).unwrap()
+    SubtensorChain::new(&settings, Rc::new(Keypair::from_seed(&world.miner_seed))).unwrap()
 }
 
 pub(crate) fn beacon(world: &World) -> DrandRelays {
-    let network = world.beacon.network();
-    let network = DrandNetwork::new(network.chain_hash(), network.public_key(), network.schedule()).unwrap();
+    let network = &world.beacon.network;
+    let network = DrandNetwork::new(&network.chain_hash, &network.public_key, network.schedule).unwrap();
     DrandRelays::new(network, &[world.beacon_url()], RelayPatience { hedge_ms: 100, request_ms: 1_000 }).unwrap()
 }
 

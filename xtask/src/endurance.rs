@@ -132,7 +132,7 @@ impl Run {
             window.has_struck = true;
             let blocks = u32::try_from(until - from).unwrap_or(u32::MAX);
             // By time and not by block, since a chain that is stuck reaches none.
-            self.served.fault_for(fault, Duration::from_millis(self.served.world().block_ms()) * blocks);
+            self.served.fault_for(fault, Duration::from_millis(self.served.world().block_ms) * blocks);
         }
     }
 

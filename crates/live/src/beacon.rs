@@ -117,7 +117,7 @@ impl DrandRelays {
 
     /// When its rounds are due.
     pub const fn schedule(&self) -> BeaconSchedule {
-        self.network.schedule()
+        self.network.schedule
     }
 
     /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first that answered; answers have

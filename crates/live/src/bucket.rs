@@ -51,12 +51,13 @@ pub struct S3Bucket {
     /// Client for second attempts. It keeps no connections, so it never uses a dead one.
     second_writer: Writer,
     reader: AmazonS3,
-    /// The address that is read, without the key.
-    read_url: String,
+    /// The address that is read, without the key: server and bucket.
+    pub read_url: String,
     sent_objects: RefCell<SentObjects>,
     failures: Failures,
     server_clock: ServerClock,
-    progress: UploadProgress,
+    /// How much of the running `put` has been sent. Two at once share the counters.
+    pub progress: UploadProgress,
 }
 
 /// The write key over one HTTP client.
@@ -119,11 +120,6 @@ impl S3Bucket {
         })
     }
 
-    /// Returns the address that is read, without the key: server and bucket.
-    pub fn read_url(&self) -> &str {
-        &self.read_url
-    }
-
     /// Returns the address that is written to, without the key: server and bucket.
     pub fn write_url(&self) -> String {
         self.config.url(&self.endpoint)
@@ -182,11 +178,6 @@ impl S3Bucket {
     /// seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.server_clock.offset_ms()
-    }
-
-    /// Returns how much of the running `put` has been sent. Two at once share the counters.
-    pub fn progress(&self) -> UploadProgress {
-        self.progress.clone()
     }
 
     async fn put_whole(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {

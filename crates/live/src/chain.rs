@@ -88,7 +88,8 @@ pub struct SubtensorChain {
     /// The newest block that the caller knows to exist.
     known_head: Cell<u64>,
     included: RefCell<Vec<Inclusion>>,
-    committed: Committed,
+    /// Our hotkey's commitment from the last answer of [`Chain::commitment`].
+    pub committed: Committed,
 }
 
 /// A commitment that was included in a block, as an endpoint says.
@@ -177,11 +178,6 @@ impl SubtensorChain {
     fn noted(&self, committed: Option<Vec<u8>>) -> Option<Vec<u8>> {
         self.committed.note(committed.as_deref());
         committed
-    }
-
-    /// Returns our hotkey's commitment from the last answer of [`Chain::commitment`].
-    pub fn committed(&self) -> Committed {
-        self.committed.clone()
     }
 
     /// Leaves an endpoint that is behind, as long as another one may not be.

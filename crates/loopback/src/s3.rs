@@ -42,14 +42,9 @@ impl S3Access for ReadKey {
         if context.s3_path().get_bucket_name() != Some(BUCKET) {
             return Err(s3_error!(NoSuchBucket));
         }
-        let key = context.credentials().map(|credentials| credentials.access_key.clone());
-        match key.as_deref() {
-            Some(id) if id == WRITE.0 => Ok(()),
-            Some(id)
-                if id == READ.0 && (*self == Self::Writes || matches!(context.method().as_str(), "GET" | "HEAD")) =>
-            {
-                Ok(())
-            }
+        let is_read = matches!(context.method().as_str(), "GET" | "HEAD");
+        match context.credentials().map(|credentials| credentials.access_key.as_str()) {
+            Some(id) if id == WRITE.0 || id == READ.0 && (is_read || *self == Self::Writes) => Ok(()),
             _ => Err(s3_error!(AccessDenied)),
         }
     }

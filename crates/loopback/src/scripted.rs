@@ -72,9 +72,8 @@ pub fn response(status: &str, headers: &str, body: &[u8]) -> Answer {
 }
 
 /// Returns an address on which nothing listens.
-pub fn dead_url() -> String {
-    let address = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    format!("http://{address}")
+pub fn dead_address() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }
 
 fn read_request(stream: &mut TcpStream) -> Option<String> {

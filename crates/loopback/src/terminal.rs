@@ -25,7 +25,8 @@ pub struct InTerminal {
     /// The terminal's screen.
     pub screen: vt100::Parser,
     settings: String,
-    bytes: usize,
+    /// How many bytes were written to it.
+    pub bytes: usize,
 }
 
 impl InTerminal {
@@ -78,11 +79,6 @@ impl InTerminal {
             self.bytes += bytes.len();
             self.screen.process(&bytes);
         }
-    }
-
-    /// Returns how much was written to it.
-    pub const fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Waits until the screen shows `text`.

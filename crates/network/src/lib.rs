@@ -76,7 +76,7 @@ impl<'a> Network<'a> {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
         let (mut miners, mut validators) = (Vec::new(), Vec::new());
-        for member in served.world().members() {
+        for member in &served.world().members {
             let mut process = Member {
                 name: member.name.clone(),
                 hotkey: member.hotkey(),

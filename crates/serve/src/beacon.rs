@@ -26,9 +26,12 @@ const AGE_S: u64 = 1_000;
 /// The network: it signs rounds.
 pub struct BeaconNetwork {
     secret: Scalar,
-    public_key: String,
-    chain_hash: String,
-    schedule: BeaconSchedule,
+    /// Its public key on G2, in hex.
+    pub public_key: String,
+    /// Its identifying hash, in hex.
+    pub chain_hash: String,
+    /// When its rounds are due.
+    pub schedule: BeaconSchedule,
 }
 
 /// Fault of the relay's answers.
@@ -47,9 +50,10 @@ pub enum BeaconTrouble {
 
 /// A relay that serves the network.
 pub struct BeaconServer {
-    network: Arc<BeaconNetwork>,
+    /// The served network.
+    pub network: Arc<BeaconNetwork>,
     trouble: Arc<Mutex<BeaconTrouble>>,
-    server: HttpServer,
+    pub(super) server: HttpServer,
 }
 
 impl BeaconNetwork {
@@ -66,21 +70,6 @@ impl BeaconNetwork {
         Self { secret, public_key: hex::encode(public_key), chain_hash: hex::encode(chain_hash), schedule }
     }
 
-    /// Returns hex of its public key on G2.
-    pub fn public_key(&self) -> &str {
-        &self.public_key
-    }
-
-    /// Returns its identifying hash in hex.
-    pub fn chain_hash(&self) -> &str {
-        &self.chain_hash
-    }
-
-    /// When its rounds are due.
-    pub const fn schedule(&self) -> BeaconSchedule {
-        self.schedule
-    }
-
     /// Returns the newest round that is due.
     pub fn newest_round(&self) -> u64 {
         self.schedule.round_at(unix_ms())
@@ -88,11 +77,7 @@ impl BeaconNetwork {
 
     /// Returns the randomness of a round.
     pub fn randomness(&self, round: u64) -> String {
-        hex::encode(Sha256::digest(self.signature(round)))
-    }
-
-    fn signature(&self, round: u64) -> [u8; 48] {
-        signed(round, self.secret)
+        hex::encode(Sha256::digest(signed(round, self.secret)))
     }
 
     fn info(&self) -> Value {
@@ -106,7 +91,7 @@ impl BeaconNetwork {
     fn round(&self, round: u64, trouble: BeaconTrouble) -> Value {
         let signature = match trouble {
             BeaconTrouble::WrongSignature => signed(round, self.secret + Scalar::one()),
-            _ => self.signature(round),
+            _ => signed(round, self.secret),
         };
         let randomness = hex::encode(Sha256::digest(signature));
         json!({ "round": round, "randomness": randomness, "signature": hex::encode(signature) })
@@ -148,16 +133,6 @@ impl BeaconServer {
             async move { Ok::<_, Infallible>(response(signer.answer(request.uri().path(), trouble))) }
         });
         Ok(Self { network, trouble, server: HttpServer::start(service).await? })
-    }
-
-    /// Returns the served network.
-    pub fn network(&self) -> &BeaconNetwork {
-        &self.network
-    }
-
-    /// Returns where it listens.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address
     }
 
     /// Answers in this way from now on.

@@ -71,7 +71,7 @@ pub struct BucketServer {
     accounts: Vec<BucketAccount>,
     folder: PathBuf,
     troubles: Troubles,
-    server: HttpServer,
+    pub(super) server: HttpServer,
 }
 
 type Troubles = Arc<Mutex<BTreeSet<BucketTrouble>>>;
@@ -139,11 +139,6 @@ impl BucketServer {
     /// Whose bucket the first one is.
     pub fn account(&self) -> &BucketAccount {
         &self.accounts[0]
-    }
-
-    /// Returns where it listens.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address
     }
 
     /// Returns the object under a key of the first bucket, read past the server.

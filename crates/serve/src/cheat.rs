@@ -20,7 +20,7 @@ const FINAL_BLOCKS: u64 = 4;
 /// Cheats until the world says that it is over, and is honest from then on until `over`.
 pub(super) fn run(world: &World, cheat: Cheat, engine: &CpuEngine, over: watch::Receiver<bool>) {
     let cheater = world
-        .members()
+        .members
         .iter()
         .find_map(|member| Some((member, member.account.as_ref()?)).filter(|_| member.name == "cheat-1"));
     let Some((member, account)) = cheater else { return };
@@ -49,6 +49,6 @@ pub(super) fn run(world: &World, cheat: Cheat, engine: &CpuEngine, over: watch::
             // An unwritable folder shows in the validators' results.
             let _ = world.bucket.place(account, &object_key(&member.hotkey().to_ss58(), start), &file);
         }
-        std::thread::sleep(Duration::from_millis(world.block_ms().min(200)));
+        std::thread::sleep(Duration::from_millis(world.block_ms.min(200)));
     }
 }

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use grail_protocol::signature::{Hotkey, Keypair};
+use grail_protocol::signature::Keypair;
 use serde_json::json;
 
 use super::ServeError;
+use super::chain::hex_text;
 
 /// Names of coldkey and hotkey of the wallet.
 pub(super) const WALLET: (&str, &str) = ("served", "miner");
@@ -68,13 +69,14 @@ impl WorldFolder {
         let hotkey = Keypair::from_seed(seed).hotkey();
         let folder = self.wallets().join(WALLET.0).join("hotkeys");
         fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { path: folder.clone(), source })?;
-        let key = hex::encode(hotkey.bytes());
+        let (key, address) = (hex_text(hotkey.bytes()), hotkey.to_ss58());
         let secret = json!({
-            "accountId": format!("0x{key}"), "publicKey": format!("0x{key}"), "privateKey": null, "secretPhrase": null,
-            "secretSeed": format!("0x{}", hex::encode(seed)), "ss58Address": hotkey.to_ss58(),
+            "accountId": key, "publicKey": key, "privateKey": null, "secretPhrase": null, "secretSeed": hex_text(seed),
+            "ss58Address": address,
         });
         replace(&folder.join(name), &secret.to_string())?;
-        replace(&folder.join(format!("{name}pub.txt")), &public(hotkey))
+        let public = json!({ "accountId": key, "publicKey": key, "ss58Address": address });
+        replace(&folder.join(format!("{name}pub.txt")), &public.to_string())
     }
 
     /// Returns the file that a member of the network is started with.
@@ -91,11 +93,6 @@ impl WorldFolder {
 /// Returns whether a `.env` was written for a served world.
 pub(super) fn is_of_a_world(text: &str) -> bool {
     text.lines().next().is_some_and(|line| line.starts_with('#') && line.contains(MARK))
-}
-
-fn public(hotkey: Hotkey) -> String {
-    let key = format!("0x{}", hex::encode(hotkey.bytes()));
-    json!({ "accountId": key, "publicKey": key, "ss58Address": hotkey.to_ss58() }).to_string()
 }
 
 /// Writes a file that only its owner may read, so that nobody ever sees half of it.

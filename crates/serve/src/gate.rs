@@ -30,7 +30,8 @@ pub enum Passage {
 
 /// A gate; it closes when it is dropped.
 pub struct Gate {
-    address: SocketAddr,
+    /// Address that clients connect to.
+    pub address: SocketAddr,
     passage: watch::Sender<Passage>,
     _acceptor: JoinSet<()>,
 }
@@ -48,11 +49,6 @@ impl Gate {
         let passages = passage.clone();
         acceptor.spawn(accept(listener, move |client| treat(client, target, passages.subscribe())));
         Ok(Self { address, passage, _acceptor: acceptor })
-    }
-
-    /// Returns where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Treats connections in this way from now on.

@@ -39,7 +39,7 @@ pub use console::{ConsoleCommand, ConsoleError};
 pub use faults::{ServeFault, UnknownServeFault, parse_list};
 pub use grail_sim::rivals::Cheat;
 pub use validator::WindowVerdict;
-pub use world::{Member, World};
+pub use world::{MINER_UID, Member, VALIDATOR_UID, World};
 
 use environment::EnvironmentFile;
 use folder::WorldFolder;
@@ -144,7 +144,8 @@ pub struct Served {
     world: Arc<World>,
     env_file: PathBuf,
     events: mpsc::Receiver<ServeEvent>,
-    sender: mpsc::Sender<ServeEvent>,
+    /// For callers that add their own events.
+    pub sender: mpsc::Sender<ServeEvent>,
     over: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Handle,
@@ -220,11 +221,6 @@ impl Served {
             None => self.events.recv().ok(),
         }
     }
-
-    /// For callers that add their own events.
-    pub fn sender(&self) -> mpsc::Sender<ServeEvent> {
-        self.sender.clone()
-    }
 }
 
 impl Drop for Served {
@@ -276,8 +272,8 @@ fn serve(
 
 async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, ServeError> {
     let world = World::start(options, folder).await?;
-    folder.write_wallet(folder::WALLET.1, world.miner_seed())?;
-    for member in world.members() {
+    folder.write_wallet(folder::WALLET.1, &world.miner_seed)?;
+    for member in &world.members {
         folder.write_wallet(&member.name, &member.seed)?;
         let lines = settings::settings(&world, &folder.wallets(), &member.name, member.account.as_ref());
         EnvironmentFile::write(folder.member_file(&member.name), &lines, "")?;

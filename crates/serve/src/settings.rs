@@ -16,8 +16,8 @@ pub(super) fn settings(
     hotkey: &str,
     account: Option<&BucketAccount>,
 ) -> Vec<(&'static str, String)> {
-    let network = world.beacon.network();
-    let schedule = network.schedule();
+    let network = &world.beacon.network;
+    let schedule = network.schedule;
     let mut lines = vec![
         ("BT_NETWORK", "custom".to_owned()),
         ("BT_CHAIN_ENDPOINT", world.chain_endpoints().join(",")),
@@ -26,11 +26,11 @@ pub(super) fn settings(
         ("BT_WALLET_HOT", hotkey.to_owned()),
         ("BT_WALLET_PATH", quoted(&wallets.display().to_string())),
         ("GRAIL_MODEL_NAME", "toy".to_owned()),
-        ("GRAIL_BLOCK_TIME", (world.block_ms() as f64 / 1000.0).to_string()),
-        ("GRAIL_DEVICE", world.device().to_owned()),
+        ("GRAIL_BLOCK_TIME", (world.block_ms as f64 / 1000.0).to_string()),
+        ("GRAIL_DEVICE", world.device.to_owned()),
         ("GRAIL_DRAND_URLS", world.beacon_url()),
-        ("GRAIL_DRAND_CHAIN_HASH", network.chain_hash().to_owned()),
-        ("GRAIL_DRAND_PUBLIC_KEY", network.public_key().to_owned()),
+        ("GRAIL_DRAND_CHAIN_HASH", network.chain_hash.clone()),
+        ("GRAIL_DRAND_PUBLIC_KEY", network.public_key.clone()),
         ("GRAIL_DRAND_GENESIS", schedule.genesis_s.to_string()),
         ("GRAIL_DRAND_PERIOD", schedule.period_s.to_string()),
         ("R2_ENDPOINT_URL", world.bucket_url()),

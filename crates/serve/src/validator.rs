@@ -101,17 +101,17 @@ pub(super) async fn validate(
     mut over: watch::Receiver<bool>,
     report: impl FnMut(WindowVerdict),
 ) {
-    let hotkey = world.validator().hotkey().to_ss58();
+    let hotkey = world.validator.hotkey().to_ss58();
     let judge = Judge::new(hotkey.clone(), model);
     let settings = Settings {
-        beacon: world.beacon.network().schedule(),
-        block_ms: world.block_ms(),
+        beacon: world.beacon.network.schedule,
+        block_ms: world.block_ms,
         // A world lives for a few windows, so each of them shows on the chain.
         weights_blocks: PROTOCOL.window_blocks,
         ..Settings::new(hotkey, judge.limits())
     };
     let validator = Rc::new(ServedValidator {
-        limits: Limits::for_block_ms(world.block_ms()),
+        limits: Limits::for_block_ms(world.block_ms),
         world,
         judge,
         began: Instant::now(),
@@ -155,7 +155,7 @@ struct Teller<T> {
 
 impl<T: FnMut(WindowVerdict)> Teller<T> {
     fn hear(&mut self, report: &Report) {
-        let miner = self.validator.world.miner().to_ss58();
+        let miner = self.validator.world.miner.to_ss58();
         match report {
             Report::Miner(receipt) if receipt.hotkey == miner => self.receipt = Some((**receipt).clone()),
             Report::Miner(_) | Report::Trouble(_) => {}
@@ -184,10 +184,10 @@ impl ServedValidator {
         let (facts, verdict) = match found {
             Some(found) => found,
             None => {
-                let network = self.world.beacon.network();
+                let network = &self.world.beacon.network;
                 let beacon = network.randomness(network.newest_round());
                 let block_hash = self.world.chain.state().hash(window_start).unwrap_or_default();
-                (self.judge.facts(&self.world.miner().to_ss58(), window_start, block_hash, &beacon), None)
+                (self.judge.facts(&self.world.miner.to_ss58(), window_start, block_hash, &beacon), None)
             }
         };
         let unread = match receipt {
@@ -242,7 +242,7 @@ impl Chain for ServedValidator {
         let moved = changes.wait_for(|_| self.world.chain.state().head() > after).await;
         moved.map_err(|_| ChainError::Unreachable("the world has ended".to_owned()))?;
         let state = self.world.chain.state();
-        let commitment = state.commitment(PROTOCOL.netuid, self.world.miner()).map(|commitment| commitment.block);
+        let commitment = state.commitment(PROTOCOL.netuid, self.world.miner).map(|commitment| commitment.block);
         self.first_commit.set(self.first_commit.get().or(commitment));
         Ok(Head { number: state.head() })
     }
@@ -262,7 +262,7 @@ impl Chain for ServedValidator {
     }
 
     async fn weights(&self) -> Result<WeightsState, ChainError> {
-        let (state, hotkey) = (self.world.chain.state(), self.world.validator().hotkey());
+        let (state, hotkey) = (self.world.chain.state(), self.world.validator.hotkey());
         let uid = state.uid(PROTOCOL.netuid, hotkey);
         Ok(WeightsState {
             uid,
@@ -274,7 +274,7 @@ impl Chain for ServedValidator {
     }
 
     async fn set_weights(&self, weights: &[(u16, u16)]) -> Result<(), SubmitError> {
-        let (world, keypair) = (&self.world, self.world.validator());
+        let (world, keypair) = (&self.world, &self.world.validator);
         let before = {
             let mut state = world.chain.state();
             let head = state.head();
@@ -285,7 +285,7 @@ impl Chain for ServedValidator {
         };
         let mut changes = world.chain.changes();
         let executed = changes.wait_for(|_| world.chain.state().head() > before);
-        let limit = Duration::from_millis(WEIGHTS_BLOCKS * world.block_ms());
+        let limit = Duration::from_millis(WEIGHTS_BLOCKS * world.block_ms);
         let is_in_time = tokio::time::timeout(limit, executed).await.is_ok();
         is_in_time.then_some(()).ok_or_else(|| SubmitError::Unknown("no block came".to_owned()))
     }
@@ -296,7 +296,7 @@ impl Chain for ServedValidator {
 #[async_trait(?Send)]
 impl Beacon for ServedValidator {
     async fn round(&self, round: u64) -> Result<BeaconRound, BeaconError> {
-        Ok(BeaconRound { round, randomness: self.world.beacon.network().randomness(round) })
+        Ok(BeaconRound { round, randomness: self.world.beacon.network.randomness(round) })
     }
 }
 
@@ -321,7 +321,7 @@ impl Store for ServedValidator {
 impl Recompute for ServedValidator {
     async fn judge(&self, file: Vec<u8>, facts: WindowFacts) -> Result<Judged, JudgeError> {
         let judged = self.judge.judge(&file, &facts)?;
-        if facts.hotkey == self.world.miner().to_ss58() {
+        if facts.hotkey == self.world.miner.to_ss58() {
             *self.found.borrow_mut() = Some((facts, judged.verdict.clone()));
         }
         Ok(judged)

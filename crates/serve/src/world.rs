@@ -27,8 +27,10 @@ const BEACON_PERIOD_S: u64 = 1;
 /// How late a late beacon is; longer than any miner waits.
 const BEACON_LATE_S: u64 = 60;
 const OWNER_UID: u16 = 0;
-const MINER_UID: u16 = 1;
-const VALIDATOR_UID: u16 = 2;
+/// The uid of the world's miner, also while it has none.
+pub const MINER_UID: u16 = 1;
+/// The uid of the world's validator.
+pub const VALIDATOR_UID: u16 = 2;
 /// A false head is this many blocks too high.
 const FALSE_HEAD_BLOCKS: u64 = 1_000_000;
 /// A reorganisation goes no deeper.
@@ -65,14 +67,20 @@ pub struct World {
     chain_gates: Vec<Gate>,
     beacon_gate: Gate,
     bucket_gate: Gate,
-    miner_seed: [u8; 32],
-    miner: Hotkey,
-    validator: Keypair,
-    members: Vec<Member>,
+    /// The seed of the miner's key.
+    pub miner_seed: [u8; 32],
+    /// The registered miner.
+    pub miner: Hotkey,
+    /// The registered validator's keys.
+    pub validator: Keypair,
+    /// Anyone who is registered besides the owner, the world's miner and its validator.
+    pub members: Vec<Member>,
     is_cheat_over: AtomicBool,
-    device: &'static str,
+    /// The kind of device that judges, as `GRAIL_DEVICE` names it.
+    pub device: &'static str,
     runtime: Runtime,
-    block_ms: u64,
+    /// Milliseconds between two blocks.
+    pub block_ms: u64,
     hotkey_file: PathBuf,
     environment: OnceLock<EnvironmentFile>,
     active: Mutex<Active>,
@@ -128,12 +136,12 @@ impl World {
         let accounts = std::iter::once(BucketAccount::made_up(&name)).chain(accounts).collect();
         let bucket = BucketServer::start(&folder.objects(), accounts, slow_ms).await?;
         let mut chain_gates = Vec::new();
-        for door in chain.doors() {
-            chain_gates.push(Gate::before(door.socket_address()).await?);
+        for door in &chain.doors {
+            chain_gates.push(Gate::before(door.socket_address).await?);
         }
         Ok(Self {
-            beacon_gate: Gate::before(beacon.address()).await?,
-            bucket_gate: Gate::before(bucket.address()).await?,
+            beacon_gate: Gate::before(beacon.server.address).await?,
+            bucket_gate: Gate::before(bucket.server.address).await?,
             chain,
             beacon,
             bucket,
@@ -160,37 +168,17 @@ impl World {
 
     /// Addresses of the chain, best first.
     pub fn chain_endpoints(&self) -> Vec<String> {
-        self.chain_gates.iter().map(|gate| format!("ws://{}", gate.address())).collect()
+        self.chain_gates.iter().map(|gate| format!("ws://{}", gate.address)).collect()
     }
 
     /// Returns the address of the beacon's relay.
     pub fn beacon_url(&self) -> String {
-        format!("http://{}", self.beacon_gate.address())
+        format!("http://{}", self.beacon_gate.address)
     }
 
     /// Returns the address of the bucket's server.
     pub fn bucket_url(&self) -> String {
-        format!("http://{}", self.bucket_gate.address())
-    }
-
-    /// Returns the registered miner.
-    pub fn miner(&self) -> Hotkey {
-        self.miner
-    }
-
-    /// Returns the seed of the miner's key.
-    pub fn miner_seed(&self) -> &[u8; 32] {
-        &self.miner_seed
-    }
-
-    /// Returns the kind of device that judges, as `GRAIL_DEVICE` names it.
-    pub fn device(&self) -> &'static str {
-        self.device
-    }
-
-    /// Anyone who is registered besides the owner, the world's miner and its validator.
-    pub fn members(&self) -> &[Member] {
-        &self.members
+        format!("http://{}", self.bucket_gate.address)
     }
 
     /// Lets the miner that cheats be honest from the next window on.
@@ -200,26 +188,6 @@ impl World {
 
     pub(super) fn is_cheat_over(&self) -> bool {
         self.is_cheat_over.load(Ordering::Relaxed)
-    }
-
-    /// Returns the registered validator's keys.
-    pub fn validator(&self) -> &Keypair {
-        &self.validator
-    }
-
-    /// The miner's uid, also while it has none.
-    pub fn miner_uid(&self) -> u16 {
-        MINER_UID
-    }
-
-    /// Returns the validator's uid.
-    pub fn validator_uid(&self) -> u16 {
-        VALIDATOR_UID
-    }
-
-    /// Returns milliseconds between two blocks.
-    pub fn block_ms(&self) -> u64 {
-        self.block_ms
     }
 
     /// Returns the faults that are on.
@@ -274,8 +242,8 @@ impl World {
                     self.chain.replace_from(window_start(head));
                 }
             }
-            ServeFault::FrozenHead => self.chain.doors()[0].freeze(true),
-            ServeFault::FalseHead => self.chain.doors()[0].announce_false_head(FALSE_HEAD_BLOCKS),
+            ServeFault::FrozenHead => self.chain.doors[0].freeze(true),
+            ServeFault::FalseHead => self.chain.doors[0].announce_false_head(FALSE_HEAD_BLOCKS),
             _ => {}
         }
     }
@@ -315,10 +283,10 @@ impl World {
         let bucket_troubles = bucket_troubles.into_iter().filter(|(fault, _)| on(*fault));
         self.bucket.set_troubles(bucket_troubles.map(|(_, trouble)| trouble).collect());
         if !on(ServeFault::FrozenHead) {
-            self.chain.doors()[0].freeze(false);
+            self.chain.doors[0].freeze(false);
         }
-        self.chain.doors()[0].set_syncing(on(ServeFault::EndpointBehind));
-        self.chain.doors()[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
+        self.chain.doors[0].set_syncing(on(ServeFault::EndpointBehind));
+        self.chain.doors[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
         self.apply_to_chain(&mut self.chain.state(), on);
         let is_busy = on(ServeFault::SlowEngine);
         active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(FaultThreads::busy));

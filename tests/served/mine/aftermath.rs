@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use grail_observe::contract::Schema;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use grail_serve::{MINER_UID, VALIDATOR_UID};
 use serde_json::Value;
 
 use super::scene::Scene;
@@ -33,16 +34,9 @@ fn why(scene: &Scene, window: u64) -> (Option<i32>, Value) {
     (output.status.code(), why)
 }
 
-/// Returns the file in the served world's folder that holds an object.
-fn object_file(folder: &Path, key: &str) -> PathBuf {
-    let accounts = fs::read_dir(folder.join("s3")).unwrap().map(|entry| entry.unwrap().path());
-    accounts.map(|account| account.join(key)).find(|path| path.exists()).expect("the object is there")
-}
-
 #[test]
 fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
-    let scene = Scene::new(700);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(700, &["--groups-max", "2"]);
     let judged = scene.verdict();
     assert!(judged.is_accepted() && judged.weights_set, "{}", judged.line());
     assert_valid(&Schema::ServeWindow.stamp(judged.json()), Schema::ServeWindow.id());
@@ -55,7 +49,7 @@ fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     let world = scene.served.world();
     let (code, why_well) = why(&scene, window);
     assert_eq!((code, &why_well["conclusion"]["kind"]), (Some(0), &"well".into()), "{why_well:#}");
-    let key = object_key(&world.miner().to_ss58(), window);
+    let key = object_key(&world.miner.to_ss58(), window);
     let object = &why_well["object"]["value"];
     assert_eq!((&object["key"], &object["as_receipt"]), (&key.clone().into(), &true.into()));
     assert_eq!(why_well["verdict"]["value"]["outcome"], "accepted");
@@ -63,14 +57,14 @@ fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     // The share that the chain's storage holds, by our own arithmetic.
     let [validator, share] =
         ["0", "1"].map(|at| &why_well["weight"]["value"]["validators"][0][at.parse::<usize>().unwrap()]);
-    let stored = world.chain.state().weights(PROTOCOL.netuid, world.validator_uid()).unwrap();
+    let stored = world.chain.state().weights(PROTOCOL.netuid, VALIDATOR_UID).unwrap();
     let sum: f64 = stored.iter().map(|(_, weight)| f64::from(*weight)).sum();
-    let ours = stored.iter().find(|(uid, _)| *uid == world.miner_uid()).unwrap().1;
-    assert_eq!(validator, world.validator_uid());
+    let ours = stored.iter().find(|(uid, _)| *uid == MINER_UID).unwrap().1;
+    assert_eq!(validator, VALIDATOR_UID);
     assert!((share.as_f64().unwrap() - f64::from(ours) / sum).abs() < 0.2, "{share} of {stored:?}");
     miner.stop();
     // Somebody else writes other bytes of the same content there.
-    let path = object_file(scene.served.env_file().parent().unwrap(), &key);
+    let path = scene.served.env_file().with_file_name("s3").join(&world.bucket.account().account_id).join(&key);
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(fs::read(&path).unwrap().as_slice()).read_to_string(&mut unpacked).unwrap();
     fs::write(&path, gzipped(&unpacked)).unwrap();
@@ -126,8 +120,7 @@ pub(crate) fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_bundle_replays_unchanged_and_holds_no_secret() {
-    let scene = Scene::new(701);
-    let miner = scene.mine(&["-vv", "--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(701, &["-vv", "--groups-max", "2"]);
     let judged = scene.verdict();
     let window = judged.judgment.window_start;
     miner.given_receipt(window);

@@ -8,6 +8,7 @@ use grail::exit::Exit;
 use grail_observe::contract::Schema;
 use grail_observe::control::socket_path;
 use grail_operator::weights::readings;
+use grail_serve::MINER_UID;
 use serde_json::Value;
 
 use super::aftermath::grail_with;
@@ -19,13 +20,12 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn socket(scene: &Scene) -> PathBuf {
-    socket_path(scene.data.path(), scene.served.world().miner())
+    socket_path(scene.data.path(), scene.served.world().miner)
 }
 
 #[test]
 fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
-    let scene = Scene::new(600);
-    let miner = scene.mine(&["--groups-max", "3"]);
+    let (scene, miner) = Scene::mining(600, &["--groups-max", "3"]);
     // Not in the window in which it commits.
     let first = scene.verdict();
     let window = scene.head() / 30 * 30 + 30;
@@ -42,7 +42,7 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     assert!(!socket(&scene).exists(), "the socket goes with the miner");
     // In each window it read the validator's weights.
     let kept = readings(scene.data.path());
-    assert!(kept.iter().all(|reading| reading.uid == scene.served.world().miner_uid()), "{kept:?}");
+    assert!(kept.iter().all(|reading| reading.uid == MINER_UID), "{kept:?}");
     assert!(kept.iter().any(|reading| reading.most() > Some(0.0)) || !first.is_accepted(), "{kept:?}");
 }
 
@@ -62,7 +62,7 @@ fn only_its_owner_sees_the_status_and_after_a_kill_nobody() {
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_valid(&status, Schema::Status.id());
     let world = scene.served.world();
-    assert_eq!(status["hotkey"], world.miner().to_ss58());
+    assert_eq!(status["hotkey"], world.miner.to_ss58());
     let head = status["head"]["block"].as_u64().unwrap();
     assert!(head <= scene.head() && head + 8 > scene.head(), "{status}");
     assert_eq!(status["window"]["start"], head / 30 * 30);

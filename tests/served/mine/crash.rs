@@ -21,9 +21,8 @@ const KILLS_VARIABLE: &str = "GRAIL_TEST_KILLS";
 
 /// Kills the miner once in each of these windows, at moments that follow from the seed.
 fn kills(scene_number: u64, count: u64) -> (u64, u64) {
-    let scene = Scene::new(200 + scene_number);
     let arguments = ["--policy", "all", "--groups-max", "2"];
-    let mut miner = scene.mine(&arguments);
+    let (scene, mut miner) = Scene::mining(200 + scene_number, &arguments);
     let mut window = scene.verdict().judgment.window_start + PROTOCOL.window_blocks;
     let (mut groups_saved, mut receipts_seen) = (0, 0);
     for number in 0..count {
@@ -87,12 +86,11 @@ fn nothing_clean_is_lost_when_the_process_is_killed_and_started_again() {
 
 /// Kills the miner while its upload is under way, and starts it again.
 fn kill_in_an_upload(number: u64, fault: ServeFault) {
-    let scene = Scene::new(250 + number);
-    let miner = scene.mine(&["-vv"]);
+    let (scene, miner) = Scene::mining(250 + number, &["-vv"]);
     let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;
     scene.reach(window);
     scene.served.world().switch_on(fault);
-    let key = object_key(&scene.served.world().miner().to_ss58(), window);
+    let key = object_key(&scene.served.world().miner.to_ss58(), window);
     miner.logged(&format!("\"condition\":\"Absent\",\"key\":\"{key}\""));
     miner.kill();
     let records = scene.journal();
@@ -126,8 +124,7 @@ fn a_kill_in_the_middle_of_an_upload_is_settled_by_the_next_process() {
 
 #[test]
 fn restarted_in_place_the_miner_continues_its_window() {
-    let scene = Scene::new(260);
-    let miner = scene.mine(&["--policy", "all", "--groups-max", "4"]);
+    let (scene, miner) = Scene::mining(260, &["--policy", "all", "--groups-max", "4"]);
     let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;
     scene.reach(window + 10);
     let clean = format!("window {window}: group ");

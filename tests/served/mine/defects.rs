@@ -177,20 +177,9 @@ fn a_miner_with_a_planted_panic() {
 
 /// Returns its exit code and output.
 fn ended_by_a_panic(scene: &Scene, place: &str) -> (Option<i32>, String) {
-    let arguments = [
-        "grail",
-        "-v",
-        "mine",
-        "--json",
-        "--device",
-        "cpu",
-        "--groups-max",
-        "2",
-        "--env-file",
-        scene.served.env_file().to_str().unwrap(),
-        "--data-dir",
-        scene.data.path().to_str().unwrap(),
-    ];
+    let (env_file, data) = (scene.served.env_file().to_str().unwrap(), scene.data.path().to_str().unwrap());
+    let arguments = "grail -v mine --json --device cpu --groups-max 2".split(' ');
+    let arguments: Vec<&str> = arguments.chain(["--env-file", env_file, "--data-dir", data]).collect();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env_clear().env("HOME", scene.data.path()).env(PLACE_VARIABLE, place);
     command.env(ARGUMENTS_VARIABLE, arguments.join("\n"));

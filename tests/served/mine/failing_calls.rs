@@ -3,7 +3,6 @@
 //! A preloaded library counts the miner's calls and makes one of them fail, so the test covers the program's real
 //! calls, from any module or library.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -37,28 +36,22 @@ struct Case {
 }
 
 impl Case {
-    fn prefix(self, library: &Path, scene: &Scene, log: &Path) -> Vec<OsString> {
-        let set = |name: &str, value: &dyn AsRef<std::ffi::OsStr>| {
-            let mut pair = OsString::from(format!("{name}="));
-            pair.push(value);
-            pair
-        };
+    fn prefix(self, library: &Path, scene: &Scene, log: &Path) -> Vec<String> {
         let mut words = vec![
-            set("LD_PRELOAD", &library),
-            set("INTERPOSE_OF", &self.of),
-            set("INTERPOSE_BELOW", &scene.data.path()),
-            set("INTERPOSE_LOG", &log),
+            format!("LD_PRELOAD={}", library.display()),
+            format!("INTERPOSE_OF={}", self.of),
+            format!("INTERPOSE_BELOW={}", scene.data.path().display()),
+            format!("INTERPOSE_LOG={}", log.display()),
         ];
-        words.extend(self.fail_at.map(|number| set("INTERPOSE_FAIL_AT", &number.to_string())));
-        words.extend(self.for_good.then(|| set("INTERPOSE_FAIL_ON", &"1")));
+        words.extend(self.fail_at.map(|number| format!("INTERPOSE_FAIL_AT={number}")));
+        words.extend(self.for_good.then(|| "INTERPOSE_FAIL_ON=1".to_owned()));
         words
     }
 }
 
 /// Returns a world in which a read key has been committed and a window accepted.
 fn world(seed: u64) -> Scene {
-    let scene = Scene::new(seed);
-    let miner = scene.mine(&ARGUMENTS);
+    let (scene, miner) = Scene::mining(seed, &ARGUMENTS);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
     miner.kill();

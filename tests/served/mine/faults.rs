@@ -1,7 +1,7 @@
 //! Every fault, one at a time.
 
 use std::cmp;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,7 @@ struct Life {
 
 impl Life {
     fn begin(number: u64) -> Result<Self, Failure> {
-        let scene = Scene::new(100 + number);
-        let miner = scene.mine(&["--groups-max", "1"]);
+        let (scene, miner) = Scene::mining(100 + number, &["--groups-max", "1"]);
         // On a slow machine the first windows may pass before a group is done; a rejected one is never in order.
         for number in 0.. {
             let clean = scene.verdict();
@@ -77,7 +76,7 @@ fn survive(life: &mut Life, fault: ServeFault) -> Result<(), Failure> {
         }
         _ => {}
     }
-    let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms() * PROTOCOL.window_blocks / 2);
+    let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms * PROTOCOL.window_blocks / 2);
     // On a slow machine, too, it is over when the validator reads; a chain that is stuck reaches no block.
     while Instant::now() < until && scene.head() < struck + PROTOCOL.window_blocks - 5 {
         std::thread::sleep(Duration::from_millis(20));
@@ -95,7 +94,7 @@ fn survive(life: &mut Life, fault: ServeFault) -> Result<(), Failure> {
         if receipt.is_some() && !is_uploaded && verdict.is_accepted() {
             return Err(describe(miner, &format!("the receipt says {receipt:?}, the validator {}", verdict.line())));
         }
-        let key = object_key(&scene.served.world().miner().to_ss58(), window);
+        let key = object_key(&scene.served.world().miner.to_ss58(), window);
         let stored = scene.served.world().bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(&bytes)));
         if is_uploaded && receipt.is_some_and(|receipt| receipt["sha256"].as_str() != stored.as_deref()) {
             return Err(describe(miner, &format!("the receipt says {receipt:?}, the bucket holds {stored:?}")));
@@ -119,37 +118,25 @@ fn survive(life: &mut Life, fault: ServeFault) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The longest time for which this machine did not run a ready thread.
-struct Stalls {
-    longest_ms: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
-}
-
-impl Stalls {
-    fn watch() -> Self {
-        let stalls = Self { longest_ms: Arc::default(), is_over: Arc::default() };
-        let (longest_ms, is_over) = (stalls.longest_ms.clone(), stalls.is_over.clone());
-        std::thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                std::thread::sleep(Duration::from_millis(20));
-                longest_ms.fetch_max(began.elapsed().as_millis() as u64, Ordering::Relaxed);
-            }
-        });
-        stalls
-    }
-
-    /// Returns what it was until now.
-    fn end(self) -> u64 {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.longest_ms.load(Ordering::Relaxed)
-    }
+/// Returns the longest time in milliseconds for which this machine did not run a ready thread, measured until it is
+/// dropped.
+fn watch_stalls() -> Arc<AtomicU64> {
+    let longest_ms = Arc::<AtomicU64>::default();
+    let watched = Arc::downgrade(&longest_ms);
+    std::thread::spawn(move || {
+        while let Some(longest_ms) = watched.upgrade() {
+            let began = Instant::now();
+            std::thread::sleep(Duration::from_millis(20));
+            longest_ms.fetch_max(began.elapsed().as_millis() as u64, Ordering::Relaxed);
+        }
+    });
+    longest_ms
 }
 
 /// As `survive`; these windows last seven seconds. If the machine stood still for two blocks of one, the run proves
 /// nothing and is repeated in a new world.
 fn survive_in_time(life: &mut Option<Life>, number: u64, fault: ServeFault) -> Result<(), Failure> {
-    let (stalls, began) = (Stalls::watch(), Instant::now());
+    let (stalls, began) = (watch_stalls(), Instant::now());
     let mut live = |number| {
         let mut lives = life.take().map_or_else(|| Life::begin(number), Ok)?;
         survive(&mut lives, fault)?;
@@ -157,7 +144,7 @@ fn survive_in_time(life: &mut Option<Life>, number: u64, fault: ServeFault) -> R
         Ok(())
     };
     let result = live(number);
-    let stalled_ms = stalls.end();
+    let stalled_ms = stalls.load(Ordering::Relaxed);
     println!("{}: {} s, stalled for {stalled_ms} ms at most", fault.name(), began.elapsed().as_secs());
     result.or_else(|Failure(first)| {
         if stalled_ms < STALL_MS {

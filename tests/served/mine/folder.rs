@@ -10,11 +10,7 @@ use grail::exit::Exit;
 use super::scene::{Miner, Scene};
 
 /// It is refused, for this reason, and neither waited for nor written to.
-fn is_refused(scene: &Scene, data: &Path, because: &str) {
-    is_refused_with(scene, data, &[], because);
-}
-
-fn is_refused_with(scene: &Scene, data: &Path, more: &[&str], because: &str) {
+fn is_refused(scene: &Scene, data: &Path, more: &[&str], because: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.env_clear().args(["mine", "--device", "cpu", "--take-over", "--env-file"]).arg(scene.served.env_file());
     let output = command.arg("--data-dir").arg(data).args(more).output().unwrap();
@@ -32,29 +28,29 @@ fn links_pipes_and_devices_are_named_and_nothing_else_happens_to_them() {
     let tapes = elsewhere.path().join("tapes");
     fs::create_dir(&tapes).unwrap();
     fs::write(tapes.join("1-0.tape"), "another miner's").unwrap();
-    let address = scene.served.world().miner().to_ss58();
+    let address = scene.served.world().miner.to_ss58();
     let (journal, lock) = (format!("{address}.journal"), format!("{address}.lock"));
     for name in ["instance-id", "receipts.jsonl", "weights.jsonl", &journal, &format!("{journal}.1"), &lock] {
         let data = tempfile::tempdir().unwrap();
         let planted = data.path().join(name);
         symlink(&victim, &planted).unwrap();
-        is_refused(&scene, data.path(), "is a symbolic link");
+        is_refused(&scene, data.path(), &[], "is a symbolic link");
         fs::remove_file(&planted).unwrap();
         symlink("/dev/zero", &planted).unwrap();
-        is_refused(&scene, data.path(), "is a symbolic link");
+        is_refused(&scene, data.path(), &[], "is a symbolic link");
         fs::remove_file(&planted).unwrap();
         assert!(Command::new("mkfifo").arg(&planted).status().unwrap().success());
-        is_refused(&scene, data.path(), "is a named pipe");
+        is_refused(&scene, data.path(), &[], "is a named pipe");
     }
     let data = tempfile::tempdir().unwrap();
     symlink(&tapes, data.path().join("tapes")).unwrap();
-    is_refused(&scene, data.path(), "is a symbolic link");
+    is_refused(&scene, data.path(), &[], "is a symbolic link");
     // A folder that is named apart.
     let data = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link");
     symlink(&tapes, &link).unwrap();
-    is_refused_with(&scene, data.path(), &["--tape", link.to_str().unwrap()], "is a symbolic link");
-    is_refused_with(&scene, data.path(), &["--tape", victim.to_str().unwrap()], "is a regular file");
+    is_refused(&scene, data.path(), &["--tape", link.to_str().unwrap()], "is a symbolic link");
+    is_refused(&scene, data.path(), &["--tape", victim.to_str().unwrap()], "is a regular file");
     assert_eq!(fs::read(&victim).unwrap(), b"important");
     assert_eq!(fs::read(tapes.join("1-0.tape")).unwrap(), b"another miner's");
 }
@@ -66,12 +62,12 @@ fn a_folder_that_others_may_write_to_or_own_is_refused_and_others_are_tightened(
     let set_mode = |mode| fs::set_permissions(data.path(), fs::Permissions::from_mode(mode)).unwrap();
     for mode in [0o777, 0o1777, 0o770] {
         set_mode(mode);
-        is_refused(&scene, data.path(), "chmod 700");
+        is_refused(&scene, data.path(), &[], "chmod 700");
     }
     // Only who may do everything can give a folder away.
     let foreign = tempfile::tempdir().unwrap();
     if Command::new("chown").arg("1500").arg(foreign.path()).status().unwrap().success() {
-        is_refused(&scene, foreign.path(), "belongs to user 1500");
+        is_refused(&scene, foreign.path(), &[], "belongs to user 1500");
     }
     set_mode(0o755);
     let miner = Miner::start(scene.served.env_file(), data.path(), &["--groups-max", "1"]);
@@ -82,13 +78,12 @@ fn a_folder_that_others_may_write_to_or_own_is_refused_and_others_are_tightened(
 
 #[test]
 fn a_journal_with_a_bad_bit_costs_no_more_than_its_window() {
-    let scene = Scene::new(622);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(622, &["--groups-max", "2"]);
     let first = scene.verdict();
     scene.reach(first.judgment.window_start + 40);
     miner.logged(&format!("window {}: group 0 is clean", first.judgment.window_start + 30));
     miner.kill();
-    let path = scene.data.path().join(format!("{}.journal", scene.served.world().miner().to_ss58()));
+    let path = scene.data.path().join(format!("{}.journal", scene.served.world().miner.to_ss58()));
     let mut content = fs::read(&path).unwrap();
     // In the first record, which others follow.
     content[40] ^= 0x10;

@@ -8,7 +8,7 @@ mod defects;
 mod failing_calls;
 mod faults;
 mod folder;
-mod monitoring;
+pub(crate) mod monitoring;
 mod plain;
 mod proxies;
 mod restart;

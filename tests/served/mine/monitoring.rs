@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use grail_serve::ServeFault;
 use serde_json::Value;
 
-use super::scene::{Miner, Scene};
+use super::scene::{Miner, PATIENCE, Scene};
+use crate::world::wait;
 
 /// Returns where the miner says that its metrics are.
 fn address(miner: &Miner) -> SocketAddr {
@@ -18,7 +19,7 @@ fn address(miner: &Miner) -> SocketAddr {
 }
 
 /// Status and body of a GET.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let (status, _, body) = send(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n"));
     (status, body)
 }
@@ -52,8 +53,7 @@ fn sum(receipts: &[Value], field: &str) -> f64 {
 
 #[test]
 fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
-    let scene = Scene::new(600);
-    let miner = scene.mine(&["--groups-max", "3", "--metrics-listen", "127.0.0.1:0"]);
+    let (scene, miner) = Scene::mining(600, &["--groups-max", "3", "--metrics-listen", "127.0.0.1:0"]);
     let address = address(&miner);
     assert!(address.ip().is_loopback());
     // In the window in which it commits nothing can be clean yet.
@@ -121,8 +121,7 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
 
 #[test]
 fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_gets_an_answer() {
-    let scene = Scene::new(601);
-    let miner = scene.mine(&["--groups-max", "1", "--metrics-listen", "127.0.0.1:0"]);
+    let (scene, miner) = Scene::mining(601, &["--groups-max", "1", "--metrics-listen", "127.0.0.1:0"]);
     let address = address(&miner);
     scene.verdict();
     assert_eq!(get(address, "/readyz").0, 200);
@@ -132,7 +131,7 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
         status == 200 && report.contains("<h1>The last windows</h1>") && report.contains("src=\"/timeline#"),
         "{report}"
     );
-    assert!(report.contains(&scene.served.world().miner().to_ss58()), "{report}");
+    assert!(report.contains(&scene.served.world().miner.to_ss58()), "{report}");
     let (status, timeline) = get(address, "/timeline");
     assert!(status == 200 && timeline.contains("id=\"timeline\""), "{timeline}");
     assert_eq!(send(address, "POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").0, 405);
@@ -158,26 +157,16 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     assert!(crowd.iter().all(closed));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     drop(crowd);
-    let not_ready = |because: &str| {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            match get(address, "/readyz") {
-                (503, why) if why.contains(because) => return,
-                reported => assert!(Instant::now() < end, "{because}: {reported:?}\n{}", miner.log()),
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    let is_unwell = |path: &str, because: &str| {
+        let is_so = || matches!(get(address, path), (503, why) if why.contains(because)).then_some(());
+        wait(50, PATIENCE, is_so, || format!("{because}: {:?}\n{}", get(address, path), miner.log()));
     };
     scene.served.world().switch_on(ServeFault::Deregistration);
-    not_ready("not registered");
+    is_unwell("/readyz", "not registered");
     assert_eq!(value(&get(address, "/metrics").1, "grail_registered"), 0.0);
     scene.served.world().switch_on(ServeFault::StalledChain);
-    not_ready("no new block arrives");
+    is_unwell("/readyz", "no new block arrives");
     // The nodes answer, and no block comes: after a while that is not a mere outage.
-    let end = Instant::now() + Duration::from_secs(90);
-    while !matches!(get(address, "/healthz"), (503, why) if why.contains("although the chain's nodes answer")) {
-        assert!(Instant::now() < end, "{:?}\n{}", get(address, "/healthz"), miner.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    is_unwell("/healthz", "although the chain's nodes answer");
     assert!(value(&get(address, "/metrics").1, "grail_telemetry_dropped_total{sink=\"prometheus\"}") >= 4.0);
 }

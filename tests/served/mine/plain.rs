@@ -13,8 +13,7 @@ use super::scene::{Scene, receipts};
 
 #[test]
 fn three_windows_are_committed_uploaded_read_back_accepted_and_paid() {
-    let scene = Scene::new(1);
-    let miner = scene.mine(&["--groups-max", "3"]);
+    let (scene, miner) = Scene::mining(1, &["--groups-max", "3"]);
     let verdicts: Vec<_> = (0..3).map(|_| scene.verdict()).collect();
     let ended = miner.stop();
     assert!(ended.status.success(), "{:?}\n{}", ended.status, ended.stderr.join("\n"));
@@ -32,7 +31,7 @@ fn three_windows_are_committed_uploaded_read_back_accepted_and_paid() {
     }
     assert!(verdicts.last().unwrap().judgment.weight > 0.0);
     // The validator read it with the credentials that the chain holds.
-    let committed = scene.served.world().chain.state().commitment(PROTOCOL.netuid, scene.served.world().miner());
+    let committed = scene.served.world().chain.state().commitment(PROTOCOL.netuid, scene.served.world().miner);
     assert_eq!(committed.unwrap().bytes.len(), 128);
     let tapes = scene.tapes();
     assert_eq!(tapes.len(), 1, "one run, one tape");
@@ -57,8 +56,7 @@ fn a_core_of_chance_is_named_as_such(tape: &Tape) {
 
 #[test]
 fn a_stop_uploads_the_valid_prefix_and_lets_the_next_process_begin() {
-    let scene = Scene::new(2);
-    let miner = scene.mine(&[]);
+    let (scene, miner) = Scene::mining(2, &[]);
     // Not in the window in which it commits.
     scene.verdict();
     let window = (scene.head() / PROTOCOL.window_blocks) * PROTOCOL.window_blocks;
@@ -100,8 +98,7 @@ fn a_log_and_receipts_that_cannot_be_written_cost_nothing() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let scene = Scene::new(3);
-    let miner = scene.mine(&[]);
+    let (scene, miner) = Scene::mining(3, &[]);
     miner.logged("group 0 is clean");
     // An upload that cannot end keeps a graceful stop waiting.
     scene.served.world().switch_on(grail_serve::ServeFault::UploadErrorBefore);

@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use super::scene::Scene;
+use grail_loopback::scripted::dead_address;
+
+use super::scene::{Miner, Scene};
 
 const PASSWORD: &str = "planted0proxy";
 /// base64 of `user:planted0proxy`.
@@ -110,9 +112,8 @@ fn serve_socks(client: TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
 
 /// Returns the scene's `.env` with a name of elsewhere for every server.
 fn elsewhere(scene: &Scene) -> std::path::PathBuf {
-    let text = std::fs::read_to_string(scene.served.env_file()).unwrap();
     let path = scene.served.env_file().with_file_name("elsewhere.env");
-    std::fs::write(&path, text.replace("127.0.0.1", "world.example")).unwrap();
+    std::fs::write(&path, scene.env_text().replace("127.0.0.1", "world.example")).unwrap();
     path
 }
 
@@ -142,8 +143,7 @@ fn chain_beacon_and_bucket_go_through_the_proxy_that_is_named() {
     let mut command = Command::new("/usr/bin/env");
     command.args(["-i", &format!("ALL_PROXY={url}")]);
     command.arg(format!("HOME={}", scene.data.path().display())).arg(env!("CARGO_BIN_EXE_grail"));
-    let miner =
-        super::scene::Miner::start_with(command, &elsewhere(&scene), scene.data.path(), &["-vv", "--groups-max", "1"]);
+    let miner = Miner::start_with(command, &elsewhere(&scene), scene.data.path(), &["-vv", "--groups-max", "1"]);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}", verdict.line());
     miner.given_receipt(verdict.judgment.window_start);
@@ -175,8 +175,7 @@ fn socks_serves_as_well() {
 #[test]
 fn this_machine_and_excepted_hosts_need_no_proxy() {
     let scene = Scene::new(632);
-    let dead = super::scene::dead_address();
-    let dead = format!("http://{dead}");
+    let dead = format!("http://{}", dead_address());
     for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"] {
         let (output, reported) = doctor(&scene, scene.served.env_file(), &[(variable, &dead)]);
         assert!(output.status.success() && !reported.contains("proxy"), "{variable}: {reported}");
@@ -191,7 +190,7 @@ fn this_machine_and_excepted_hosts_need_no_proxy() {
 #[test]
 fn a_proxy_that_fails_is_named_by_its_variable() {
     let scene = Scene::new(633);
-    let (dead, refusing) = (super::scene::dead_address(), Proxy::start(Speaks::Refusal));
+    let (dead, refusing) = (dead_address(), Proxy::start(Speaks::Refusal));
     for address in [dead, refusing.address] {
         let url = format!("http://user:{PASSWORD}@{address}");
         let (output, reported) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", &url)]);

@@ -7,9 +7,11 @@ use std::process::Command;
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
+use grail_serve::MINER_UID;
 
-use super::scene::{Miner, Scene};
+use super::scene::{Miner, PATIENCE, Scene};
 use super::startup::hotkey_file;
+use crate::world::wait;
 use grail_loopback::terminal::InTerminal;
 
 const ARGUMENTS: [&str; 2] = ["--groups-max", "2"];
@@ -33,7 +35,7 @@ fn a_mistake_in_the_configuration_is_named_and_mining_continues() {
     let folder = tempfile::tempdir().unwrap();
     let (env_file, right) = (folder.path().join("grail.env"), scene.env_text());
     write(&env_file, &right);
-    let mut miner = scene.mine_from(&env_file, &ARGUMENTS);
+    let mut miner = Miner::start(&env_file, scene.data.path(), &ARGUMENTS);
     miner.logged(BEGUN);
     let other_key = "0123456789012345678901234567890123456789";
     let read_secret = scene.env_value("R2_READ_SECRET_ACCESS_KEY");
@@ -79,7 +81,7 @@ fn a_proven_restart_that_still_fails_returns_to_the_old_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (env_file, right) = (folder.path().join("grail.env"), scene.env_text());
     write(&env_file, &right);
-    let miner = scene.mine_from(&env_file, &ARGUMENTS);
+    let miner = Miner::start(&env_file, scene.data.path(), &ARGUMENTS);
     miner.logged(BEGUN);
     // Nobody looks into this folder before a run is written there.
     write(
@@ -137,7 +139,7 @@ fn inputs_from_pipes_are_handed_over() {
     // Each is written once, to anyone who reads it first.
     let written = [(env_file.clone(), text), (hotkey, key)];
     let writers = written.map(|(path, text)| std::thread::spawn(move || fs::write(path, text).unwrap()));
-    let miner = scene.mine_from(&env_file, &ARGUMENTS);
+    let miner = Miner::start(&env_file, scene.data.path(), &ARGUMENTS);
     miner.logged(BEGUN);
     writers.into_iter().for_each(|writer| writer.join().unwrap());
     for starts in 2..4 {
@@ -182,8 +184,8 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
     let world = scene.served.world();
     // The hotkey of a vault that was recorded has the miner's place.
     let hotkey = Hotkey::from_ss58("5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe").unwrap();
-    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
-    world.chain.state().register(PROTOCOL.netuid, hotkey, world.miner_uid());
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner);
+    world.chain.state().register(PROTOCOL.netuid, hotkey, MINER_UID);
     let folder = tempfile::tempdir().unwrap();
     let hotkeys = folder.path().join("cold/hotkeys");
     fs::create_dir_all(&hotkeys).unwrap();
@@ -207,11 +209,8 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
     let process = terminal.child.process_id().unwrap();
     let log = || fs::read_to_string(&log).unwrap_or_default();
     let begun = |times: usize| {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
-        while log().matches(BEGUN).count() < times {
-            assert!(std::time::Instant::now() < end, "not started {times} times:\n{}", log());
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let is_begun = || (log().matches(BEGUN).count() >= times).then_some(());
+        wait(20, PATIENCE, is_begun, || format!("not started {times} times:\n{}", log()));
     };
     begun(1);
     assert!(Command::new("kill").args(["-HUP", &process.to_string()]).status().unwrap().success());
@@ -223,15 +222,11 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
         let mut top = Command::new(env!("CARGO_BIN_EXE_grail"));
         top.args(["top", "--json", "--data-dir", &data_dir]).output().unwrap()
     };
-    let head = |output: &std::process::Output| {
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let head = || {
+        let status: serde_json::Value = serde_json::from_slice(&top().stdout).unwrap_or_default();
         status["head"]["block"].as_u64()
     };
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while head(&top()).is_none() {
-        assert!(std::time::Instant::now() < end, "it does not mine: {:?}\n{}", top(), log());
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    wait(50, PATIENCE, head, || format!("it does not mine: {:?}\n{}", top(), log()));
     assert!(Command::new("kill").args(["-TERM", &process.to_string()]).status().unwrap().success());
     assert!(child.wait().unwrap().success(), "{}", log());
     assert!(!log().contains(PASSWORD));

@@ -8,14 +8,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use grail_journal::{FileJournal, JournalOptions};
+use grail_loopback::s3::block_on;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
 use grail_tape::Tape;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::world::wait;
+
 /// Longest wait in these tests; only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A served world, and the data folder of the miners that run in it one after another.
 pub(crate) struct Scene {
@@ -32,6 +35,13 @@ impl Scene {
         Self { served: Served::start(&options).unwrap(), data: tempfile::tempdir().unwrap(), _folder: folder }
     }
 
+    /// Creates a world for this seed, and starts a miner in it.
+    pub(crate) fn mining(seed: u64, extra: &[&str]) -> (Self, Miner) {
+        let scene = Self::new(seed);
+        let miner = scene.mine(extra);
+        (scene, miner)
+    }
+
     /// Starts a miner.
     pub(crate) fn mine(&self, extra: &[&str]) -> Miner {
         Miner::start(self.served.env_file(), self.data.path(), extra)
@@ -40,18 +50,12 @@ impl Scene {
     /// Starts a miner whose `.env` says this too.
     pub(crate) fn mine_with(&self, more: &str, extra: &[&str]) -> Miner {
         let env_file = self.data.path().join("more.env");
-        let text = std::fs::read_to_string(self.served.env_file()).unwrap();
-        std::fs::write(&env_file, format!("{text}\n{more}")).unwrap();
+        std::fs::write(&env_file, format!("{}\n{more}", self.env_text())).unwrap();
         let miner = Miner::start(&env_file, self.data.path(), extra);
         miner.logged("mining as");
         // It holds secrets, and a test may look for those.
         std::fs::remove_file(&env_file).unwrap();
         miner
-    }
-
-    /// Starts a miner that reads this file instead of the world's.
-    pub(crate) fn mine_from(&self, env_file: &Path, extra: &[&str]) -> Miner {
-        Miner::start(env_file, self.data.path(), extra)
     }
 
     /// Returns the content of the world's `.env`.
@@ -94,11 +98,8 @@ impl Scene {
 
     /// Waits for a block.
     pub(crate) fn reach(&self, block: u64) {
-        let end = Instant::now() + PATIENCE;
-        while self.head() < block {
-            assert!(Instant::now() < end, "block {block} never came");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let is_reached = || (self.head() >= block).then_some(());
+        wait(10, PATIENCE, is_reached, || format!("block {block} never came"));
     }
 
     /// Returns the newest block.
@@ -117,9 +118,8 @@ impl Scene {
     /// Returns the journal's records; the miner must not be running.
     pub(crate) fn journal(&self) -> Vec<JournalRecord> {
         let journal =
-            FileJournal::open(self.data.path(), self.served.world().miner(), JournalOptions::default()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(journal.load()).unwrap()
+            FileJournal::open(self.data.path(), self.served.world().miner, JournalOptions::default()).unwrap();
+        block_on(journal.load()).unwrap()
     }
 
     /// Returns groups of a window that the journal holds; the miner must not be running.
@@ -179,13 +179,10 @@ impl Miner {
         receipts(&self.stdout.lock().unwrap())
     }
 
-    /// Waits until a window has its receipt.
-    pub(crate) fn given_receipt(&self, window: u64) {
-        let end = Instant::now() + PATIENCE;
-        while !self.receipts().iter().any(|receipt| receipt["window"] == window) {
-            assert!(Instant::now() < end, "window {window} never got a receipt:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// Waits until a window has its receipt, and returns that.
+    pub(crate) fn given_receipt(&self, window: u64) -> Value {
+        let given = || self.receipts().into_iter().find(|receipt| receipt["window"] == window);
+        wait(10, PATIENCE, given, || format!("window {window} never got a receipt:\n{}", self.log()))
     }
 
     /// Waits until a line of the log holds this text.
@@ -195,11 +192,9 @@ impl Miner {
 
     /// Waits until this many lines of the log hold this text.
     pub(crate) fn logged_times(&self, text: &str, times: usize) {
-        let end = Instant::now() + PATIENCE;
-        while self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count() < times {
-            assert!(Instant::now() < end, "{text:?} was not logged {times} times:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let count = || self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count();
+        let is_logged = || (count() >= times).then_some(());
+        wait(10, PATIENCE, is_logged, || format!("{text:?} was not logged {times} times:\n{}", self.log()));
     }
 
     /// Returns the log so far.
@@ -253,11 +248,6 @@ impl Drop for Miner {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Returns where nobody listens.
-pub(crate) fn dead_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Returns the receipts among these lines.

@@ -12,7 +12,7 @@ use grail_protocol::signature::{Hotkey, Keypair};
 use grail_serve::ServeFault;
 use secrecy::ExposeSecret;
 
-use super::scene::Scene;
+use super::scene::{Miner, Scene};
 use grail_loopback::http::{Answer, Request, Server, wait};
 
 /// Returns the secrets in a `.env`, by name.
@@ -29,10 +29,10 @@ pub(crate) fn typed(env_file: &Path) -> Vec<(String, Vec<u8>)> {
 /// Returns every secret of a world: those in its `.env`, and the key in the wallet.
 fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let mut secrets = typed(scene.served.env_file());
-    let seed = scene.served.world().miner_seed();
+    let seed = &scene.served.world().miner_seed;
     secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
     let keypair = Keypair::from_seed(seed);
-    assert_eq!(keypair.hotkey(), scene.served.world().miner());
+    assert_eq!(keypair.hotkey(), scene.served.world().miner);
     // As an address, and as the words that stand for it, if it has the length of a key.
     let keys: Vec<(String, [u8; 32])> =
         secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.as_slice().try_into().ok()?))).collect();
@@ -72,8 +72,7 @@ pub(crate) fn files_under(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn secrets_are_in_no_output() {
-    let scene = Scene::new(300);
-    let miner = scene.mine(&["-vv", "--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(300, &["-vv", "--groups-max", "2"]);
     scene.verdict();
     // Refusals quote requests, and requests are signed with secrets.
     for fault in [ServeFault::ExpiredWriteKey, ServeFault::BucketRateLimit, ServeFault::ChainRateLimit] {
@@ -121,7 +120,6 @@ fn nothing_that_is_sent_packed_or_printed_holds_a_secret() {
     let url = server.url("");
     let typed = tempfile::tempdir().unwrap();
     let env_file = typed.path().join("all.env");
-    let text = fs::read_to_string(scene.served.env_file()).unwrap();
     let endpoints = scene.env_value("BT_CHAIN_ENDPOINT");
     let planted = |node: &str| node.replace("ws://", "ws://user:planted0chain@") + "/planted0node?key=planted0query";
     let nodes: Vec<String> = endpoints.split(',').map(planted).collect();
@@ -134,7 +132,7 @@ fn nothing_that_is_sent_packed_or_printed_holds_a_secret() {
          GRAIL_ALERT_PING_INTERVAL_S=0.2\nR2_SECRET_KEY=planted0misnamed\nBT_PW_A=planted0coded\n",
         nodes = nodes.join(",")
     );
-    fs::write(&env_file, format!("{text}\n{more}")).unwrap();
+    fs::write(&env_file, format!("{}\n{more}", scene.env_text())).unwrap();
     let variables = [("HTTPS_PROXY", "http://user:planted0proxy@127.0.0.1:1"), ("HF_TOKEN", "planted0hub")];
     let command = |first: &str| {
         let mut command = Command::new("/usr/bin/env");
@@ -143,8 +141,7 @@ fn nothing_that_is_sent_packed_or_printed_holds_a_secret() {
         command
     };
     let grail = env!("CARGO_BIN_EXE_grail");
-    let miner =
-        super::scene::Miner::start_with(command(grail), &env_file, scene.data.path(), &["-vv", "--groups-max", "2"]);
+    let miner = Miner::start_with(command(grail), &env_file, scene.data.path(), &["-vv", "--groups-max", "2"]);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}", verdict.line());
     let window = verdict.judgment.window_start;

@@ -3,8 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -65,8 +64,7 @@ fn problems_of_the_operator_are_reported_with_code_and_remedy() {
 
 #[test]
 fn a_second_miner_on_the_same_hotkey_is_refused() {
-    let scene = Scene::new(402);
-    let miner = scene.mine(&["--groups-max", "1"]);
+    let (scene, miner) = Scene::mining(402, &["--groups-max", "1"]);
     miner.logged("mining as");
     // One that answers is not dying, so nobody waits for its end.
     let here = ["--device", "cpu", "--data-dir", scene.data.path().to_str().unwrap()];
@@ -118,7 +116,7 @@ fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
 fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
     let scene = Scene::new(403);
     let world = scene.served.world();
-    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner);
     refused(&scene, &[], &CPU, Exit::NotRegistered, &["btcli subnet register"]);
 }
 
@@ -133,7 +131,7 @@ fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged("started, randomness from");
     miner.kill();
-    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner);
     // The good node says so.
     refused(&scene, &[], &CPU, Exit::NotRegistered, &[]);
 }
@@ -186,13 +184,12 @@ fn denied_permissions_are_reported_with_their_path() {
     let scene = Scene::new(406);
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let text = fs::read_to_string(scene.served.env_file()).unwrap();
     let wallets = scene.env_value("BT_WALLET_PATH");
     let own = folder.path().join("wallets");
     let copied = Command::new("cp").arg("-r").args([&wallets.into(), &own]).status().unwrap();
     assert!(copied.success());
     let env_file = folder.path().join("miner.env");
-    fs::write(&env_file, format!("{text}\nBT_WALLET_PATH={}\n", own.display())).unwrap();
+    fs::write(&env_file, format!("{}\nBT_WALLET_PATH={}\n", scene.env_text(), own.display())).unwrap();
     fs::set_permissions(&env_file, fs::Permissions::from_mode(0o600)).unwrap();
     let grail = folder.path().join("grail");
     fs::copy(env!("CARGO_BIN_EXE_grail"), &grail).unwrap();

@@ -16,9 +16,8 @@ fn window_under(scene: &Scene, miner: &Miner, fault: ServeFault) -> (u64, Value)
     scene.served.world().switch_on(fault);
     let struck = (scene.head() / PROTOCOL.window_blocks + 1) * PROTOCOL.window_blocks;
     scene.reach(struck + PROTOCOL.window_blocks);
-    miner.given_receipt(struck);
+    let receipt = miner.given_receipt(struck);
     scene.served.world().heal();
-    let receipt = miner.receipts().into_iter().find(|receipt| receipt["window"] == struck).unwrap();
     (struck, receipt)
 }
 
@@ -28,8 +27,7 @@ fn why(scene: &Scene, window: u64) -> String {
 
 #[test]
 fn a_bucket_that_is_down_for_a_window_is_what_its_receipt_blames() {
-    let scene = Scene::new(800);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(800, &["--groups-max", "2"]);
     let (window, receipt) = window_under(&scene, &miner, ServeFault::UploadErrorBefore);
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
     let reported = receipt["why"].as_str().unwrap();
@@ -49,13 +47,12 @@ fn a_bucket_that_is_down_for_a_window_is_what_its_receipt_blames() {
 
 #[test]
 fn a_file_that_only_the_miner_could_find_is_not_called_uploaded() {
-    let scene = Scene::new(801);
-    let miner = scene.mine(&["--groups-max", "2"]);
+    let (scene, miner) = Scene::mining(801, &["--groups-max", "2"]);
     let (window, receipt) = window_under(&scene, &miner, ServeFault::WrongAddress);
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
     let reported = receipt["why"].as_str().unwrap();
     assert!(reported.contains("where validators read"), "{reported}");
-    assert!(scene.served.world().bucket.object(&object_key(&scene.served.world().miner().to_ss58(), window)).is_none());
+    assert!(scene.served.world().bucket.object(&object_key(&scene.served.world().miner.to_ss58(), window)).is_none());
     let uploaded = scene.served.world().bucket.account().account_id.clone();
     while !scene.verdict().is_accepted() {}
     let receipts = miner.receipts();

@@ -48,7 +48,7 @@ fn rows_lines_and_notices_arrive_and_secrets_do_not() {
     assert_eq!(posts(), [] as [&str; 0]);
     scene.served.world().switch_on(ServeFault::Deregistration);
     wait("the alarm", || posts().iter().any(|text| text.contains("ALERT: the hotkey lost its uid")));
-    assert!(posts()[0].starts_with(&format!("grail {}: ", scene.served.world().miner().to_ss58())));
+    assert!(posts()[0].starts_with(&format!("grail {}: ", scene.served.world().miner.to_ss58())));
     scene.served.world().heal();
     wait("its end", || posts().iter().any(|text| text.contains("over: the hotkey has a uid again")));
     let ended = miner.stop();

@@ -117,7 +117,8 @@ impl Relay {
 /// Returns the round that an answer proves, if it is the one asked for.
 #[doc(hidden)]
 pub fn read_answer(network: &DrandNetwork, round: u64, content: &[u8]) -> Result<BeaconRound, RelayFailure> {
-    let answer = parsed(content)?;
+    let answer: Answer = serde_json::from_slice(content)
+        .map_err(|error| RelayFailure::Malformed(error.to_string().chars().take(WHY_CHARS_MAX).collect()))?;
     if answer.round != round {
         return Err(RelayFailure::Round { asked: round, found: answer.round });
     }
@@ -127,11 +128,6 @@ pub fn read_answer(network: &DrandNetwork, round: u64, content: &[u8]) -> Result
         true => Ok(verified),
         false => Err(RelayFailure::Randomness),
     }
-}
-
-fn parsed(content: &[u8]) -> Result<Answer, RelayFailure> {
-    serde_json::from_slice(content)
-        .map_err(|error| RelayFailure::Malformed(error.to_string().chars().take(WHY_CHARS_MAX).collect()))
 }
 
 fn broken(error: &reqwest::Error) -> RelayFailure {

@@ -108,7 +108,7 @@ mod tests {
         let key = || AccessKey::new("AKID", "secret");
         let config = BucketConfig { request_ms: PATIENCE_MS, ..BucketConfig::s3(url, "mine", "auto", key(), key()) };
         let bucket = S3Bucket::new(BucketConfig { part_bytes: CONTENT_BYTES, ..config }).unwrap();
-        let progress = bucket.progress();
+        let progress = bucket.progress.clone();
         assert_eq!(progress.sent_of(), None, "nothing is written yet");
         let content = vec![7; CONTENT_BYTES];
         let watch = async {

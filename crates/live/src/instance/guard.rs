@@ -79,13 +79,10 @@ impl BucketGuard {
     pub async fn take(&self, take_over: bool) -> Result<(), GuardError> {
         let condition = match self.bucket.get(&self.key).await? {
             None => PutCondition::Absent,
-            Some((bytes, etag)) => {
-                if let Some(holder) = self.other(&bytes).filter(|_| !take_over) {
-                    let seconds = self.age_ms(&holder) / 1000;
-                    return Err(GuardError::Taken { instance: holder.instance, seconds });
-                }
-                PutCondition::Matches(etag)
-            }
+            Some((bytes, etag)) => match self.other(&bytes).filter(|_| !take_over) {
+                Some(taken) => return Err(taken),
+                None => PutCondition::Matches(etag),
+            },
         };
         match self.write(&condition).await {
             Ok(_) => Ok(()),
@@ -140,13 +137,7 @@ impl BucketGuard {
 
     async fn look(&self) -> Result<(), GuardError> {
         let found = self.bucket.get(&self.key).await?;
-        match found.and_then(|(bytes, _)| self.other(&bytes)) {
-            Some(holder) => {
-                let seconds = self.age_ms(&holder) / 1000;
-                Err(GuardError::Taken { instance: holder.instance, seconds })
-            }
-            None => Ok(()),
-        }
+        found.and_then(|(bytes, _)| self.other(&bytes)).map_or(Ok(()), Err)
     }
 
     /// Returns the holder that the guard names, if any.
@@ -161,15 +152,13 @@ impl BucketGuard {
         self.bucket.put(&self.key, &bytes, condition, WRITE_MS).await
     }
 
-    /// Returns the other installation that these bytes name, unless it has expired. Content that is no guard has no
-    /// owner, and neither has a guard with an impossible name.
-    fn other(&self, bytes: &[u8]) -> Option<Holder> {
-        let holder: Holder = serde_json::from_slice(bytes).ok()?;
-        let is_other = is_id(&holder.instance) && holder.instance != self.instance.to_string();
-        (is_other && self.age_ms(&holder) < STALE_BLOCKS * self.block_ms).then_some(holder)
-    }
-
-    fn age_ms(&self, holder: &Holder) -> u64 {
-        self.clock.now().wall_ms.saturating_sub(holder.seen_ms)
+    /// Returns that another installation holds the guard, if these bytes name one that has not expired. Content that is
+    /// no guard has no owner, and neither has a guard with an impossible name.
+    fn other(&self, bytes: &[u8]) -> Option<GuardError> {
+        let Holder { instance, seen_ms } = serde_json::from_slice(bytes).ok()?;
+        let is_other = is_id(&instance) && instance != self.instance.to_string();
+        let age_ms = self.clock.now().wall_ms.saturating_sub(seen_ms);
+        let is_held = is_other && age_ms < STALE_BLOCKS * self.block_ms;
+        is_held.then_some(GuardError::Taken { instance, seconds: age_ms / 1000 })
     }
 }

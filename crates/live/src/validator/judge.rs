@@ -14,7 +14,8 @@ use super::publisher::{AcceptedFile, Collector};
 /// Judges files one after another. A file whose caller has given up is skipped.
 pub struct JudgeThread {
     files: mpsc::Sender<Request>,
-    limits: ModelLimits,
+    /// The model's limits.
+    pub limits: ModelLimits,
     collector: Option<Collector>,
 }
 
@@ -55,11 +56,6 @@ impl JudgeThread {
     /// Returns the same, which hands the valid rollouts of accepted files to a publisher.
     pub fn publishing(self, collector: Option<Collector>) -> Self {
         Self { collector, ..self }
-    }
-
-    /// Returns the model's limits.
-    pub fn limits(&self) -> ModelLimits {
-        self.limits
     }
 }
 

@@ -6,7 +6,7 @@ use grail_contract as contract;
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayFailure, RelayPatience, RelaysError};
 use grail_loopback::drand::{CHAIN_HASH, NEWEST, honest, json, public_key, randomness, signature};
 use grail_loopback::s3::block_on;
-use grail_loopback::scripted::{Answer, Server, dead_url, response};
+use grail_loopback::scripted::{Answer, Server, dead_address, response};
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 
 /// Whether a failure is the one that a case is about.
@@ -68,7 +68,7 @@ fn every_failure_is_named_with_its_relay() {
 fn one_good_relay_suffices() {
     let liar = Server::always(json(5, &"00".repeat(32), &hex::encode(signature(6))));
     let good = Server::start(honest);
-    let relays = relays(&[dead_url(), liar.url(), good.url()], 60_000);
+    let relays = relays(&[format!("http://{}", dead_address()), liar.url(), good.url()], 60_000);
     let start = Instant::now();
     assert_eq!(block_on(relays.round(5)), Ok(expected(5)));
     assert!(start.elapsed() < Duration::from_secs(20), "a failure must not wait for the hedge");

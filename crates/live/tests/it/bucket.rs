@@ -79,8 +79,8 @@ fn only_what_lies_where_validators_read_is_read() {
         assert_eq!(again, Err(BucketError::ConditionFailed));
         assert_eq!(wrong.get(&format!("{KEY}-2")).await, Ok(None));
     });
-    assert_eq!(right.read_url(), format!("http://{}/{BUCKET}", ours.address));
-    assert_eq!(wrong.read_url(), format!("http://{}/{BUCKET}", another.address));
+    assert_eq!(right.read_url, format!("http://{}/{BUCKET}", ours.address));
+    assert_eq!(wrong.read_url, format!("http://{}/{BUCKET}", another.address));
 }
 
 #[test]

@@ -232,7 +232,7 @@ async fn the_second_opinion_is_never_that_of_the_endpoint_in_use() {
 #[tokio::test]
 async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
     let node = registered("one chain", 2).await;
-    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    let doors: Vec<&str> = node.doors.iter().map(|door| door.address.as_str()).collect();
     soon(made(&node, 3)).await;
     let alone = soon(chain(&doors[..1]).block_hash(3)).await;
     assert!(matches!(alone, Ok(Some(_))), "{alone:?}");
@@ -240,7 +240,7 @@ async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
     assert_eq!(soon(chain(&doors).block_hash(3)).await, alone);
     // Each connection looks at the genesis, and both are asked for the block.
     assert_eq!(node.calls("chain_getBlockHash"), asked + 4);
-    node.doors()[1].freeze(true);
+    node.doors[1].freeze(true);
     let frozen_at = node.state().head();
     soon(made(&node, frozen_at + 3)).await;
     let young = soon(chain(&doors).block_hash(frozen_at + 2)).await;
@@ -257,7 +257,7 @@ async fn two_doors(name: &str) -> Node {
 }
 
 fn chain_of(node: &Node) -> SubtensorChain {
-    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    let doors: Vec<&str> = node.doors.iter().map(|door| door.address.as_str()).collect();
     chain(&doors)
 }
 
@@ -289,7 +289,7 @@ async fn a_false_head_is_announced_once_and_its_block_is_nowhere() {
                     }
                 }
             },
-            async { node.doors()[0].announce_false_head(1_000_000) },
+            async { node.doors[0].announce_false_head(1_000_000) },
         )
     })
     .await;
@@ -313,15 +313,14 @@ async fn a_head_beyond_32_bits_is_malformed() {
             }
         }
     };
-    let (answer, ()) =
-        soon(async { tokio::join!(answer, async { node.doors()[0].announce_false_head(1 << 32) }) }).await;
+    let (answer, ()) = soon(async { tokio::join!(answer, async { node.doors[0].announce_false_head(1 << 32) }) }).await;
     assert!(matches!(&answer, ChainError::Malformed(why) if why.contains("32 bits")), "{answer:?}");
 }
 
 #[tokio::test]
 async fn an_endpoint_that_is_behind_is_left_for_one_that_is_not() {
     let node = two_doors("behind").await;
-    node.doors()[0].set_syncing(true);
+    node.doors[0].set_syncing(true);
     let chain = chain_of(&node);
     let Err(ChainError::Unreachable(why)) = soon(chain.next_head(0)).await else { panic!("it is behind") };
     assert!(why.contains("it is still syncing"), "{why}");
@@ -340,7 +339,7 @@ async fn an_endpoint_that_falls_behind_does_not_take_the_chain_back() {
     let node = two_doors("falls behind").await;
     let chain = chain_of(&node);
     let Head { number: head } = soon(chain.next_head(0)).await.expect("a head");
-    node.doors()[0].set_syncing(true);
+    node.doors[0].set_syncing(true);
     // It shows an old head and no uid. The other endpoint has the block that is known, and shows the uid.
     let old = async { while chain.next_head(head + LAG_BLOCKS_MAX + 1_000).await != Ok(Head { number: 1 }) {} };
     soon(old).await;
@@ -369,7 +368,7 @@ async fn a_missing_uid_is_believed_only_if_no_endpoint_shows_one() {
 
 /// Makes the first of two doors lie.
 fn lie(node: &Node, lie: impl Fn(&str, &[Value]) -> Option<Value> + Send + Sync + 'static) {
-    node.doors()[0].set_lie(Some(Arc::new(lie)));
+    node.doors[0].set_lie(Some(Arc::new(lie)));
 }
 
 /// Returns whether a method is asked for the hash of another block than the genesis.
@@ -382,7 +381,7 @@ async fn an_endpoint_that_gives_false_hashes_is_refuted_by_its_own_headers() {
     let node = two_doors("false hashes").await;
     let hash = node.state().hash(5);
     lie(&node, |method, params| asks_for_hash(method, params).then(|| format!("0x{}", "ab".repeat(32)).into()));
-    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    let doors: Vec<&str> = node.doors.iter().map(|door| door.address.as_str()).collect();
     for endpoints in [[doors[0], doors[1]], [doors[1], doors[0]]] {
         let chain = chain(&endpoints);
         assert_eq!(at_last(async || chain.block_hash(5).await).await, hash, "{endpoints:?}");
@@ -417,7 +416,7 @@ async fn a_commitment_goes_through_although_one_endpoint_lies_about_all_that_it_
         // As the driver does: a call that takes too long is given up.
         let attempt = || tokio::time::timeout(Duration::from_secs(1), chain.commit(&credentials));
         soon(async { while !matches!(attempt().await, Ok(Ok(()))) {} }).await;
-        node.doors()[0].set_lie(None);
+        node.doors[0].set_lie(None);
         assert_eq!(at_last(async || chain.commitment().await).await, Some(credentials), "{method}");
     }
 }

@@ -30,10 +30,6 @@ impl World {
         let clock = Rc::new(NodeClock::new(self.time.clone(), Rc::default(), ClockOffset::default()));
         BucketGuard::new(Rc::new(link), clock, "5Grw", self.ids[installation].clone(), BLOCK_MS)
     }
-
-    fn run<T: 'static>(&self, main: impl Future<Output = T> + 'static) -> T {
-        self.time.run(1, main)
-    }
 }
 
 #[test]
@@ -41,7 +37,7 @@ fn the_second_installation_is_refused_until_the_first_is_gone() {
     let world = World::new();
     let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());
     let again = world.guard(0);
-    world.run(async move {
+    world.time.run(1, async move {
         first.take(false).await.unwrap();
         time.sleep(60_000).await;
         let refused = second.take(false).await.unwrap_err();
@@ -60,7 +56,7 @@ fn the_second_installation_is_refused_until_the_first_is_gone() {
 fn a_holder_is_watched_and_only_one_that_renews_keeps_others_out() {
     let world = World::new();
     let (killed, second, time) = (world.guard(0), world.guard(1), world.time.clone());
-    world.run(async move {
+    world.time.run(1, async move {
         killed.take(false).await.unwrap();
         time.sleep(5_000).await;
         second.begin(false, |_, _| {}).await.unwrap();
@@ -68,7 +64,7 @@ fn a_holder_is_watched_and_only_one_that_renews_keeps_others_out() {
     });
     let world = World::new();
     let (running, second) = (world.guard(0), world.guard(1));
-    let refused = world.run(async move {
+    let refused = world.time.run(1, async move {
         running.take(false).await.unwrap();
         tokio::select! {
             lost = running.keep() => panic!("{lost}"),
@@ -82,7 +78,7 @@ fn a_holder_is_watched_and_only_one_that_renews_keeps_others_out() {
     let holder = format!(r#"{{"instance": "{}", "seen_ms": 9000000000000}}"#, world.ids[0]);
     world.bucket.place("grail/instances/5Grw.json", holder.as_bytes(), 1);
     let second = world.guard(1);
-    world.run(async move { second.begin(false, |_, _| {}).await.unwrap() });
+    world.time.run(1, async move { second.begin(false, |_, _| {}).await.unwrap() });
 }
 
 #[test]
@@ -90,7 +86,7 @@ fn an_installation_that_is_taken_over_learns_of_it() {
     let world = World::new();
     let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());
     let taker = world.ids[1].to_string();
-    let lost = world.run(async move {
+    let lost = world.time.run(1, async move {
         first.take(false).await.unwrap();
         time.sleep(1_000).await;
         second.take(true).await.unwrap();
@@ -110,7 +106,7 @@ fn content_that_no_installation_writes_has_no_owner() {
         let world = World::new();
         world.bucket.place("grail/instances/5Grw.json", content.as_bytes(), 1);
         let guard = world.guard(0);
-        world.run(async move { guard.take(false).await.unwrap() });
+        world.time.run(1, async move { guard.take(false).await.unwrap() });
     }
 }
 
@@ -118,7 +114,7 @@ fn content_that_no_installation_writes_has_no_owner() {
 fn renewal_keeps_others_out() {
     let world = World::new();
     let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());
-    let refusals = world.run(async move {
+    let refusals = world.time.run(1, async move {
         first.take(false).await.unwrap();
         let keep = first.keep();
         let tries = async {

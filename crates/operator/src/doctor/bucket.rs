@@ -141,7 +141,7 @@ impl Probe<'_> {
         if is_elsewhere && !is_written {
             return (Check::skipped(READ, WRITE), false);
         }
-        let address = self.bucket.read_url();
+        let address = self.bucket.read_url.as_str();
         let mut read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
         for _ in 0..LATE_READS_MAX {
             if !(is_written && matches!(read, Ok(Ok(None)))) {

@@ -22,14 +22,17 @@ use crate::unix_ms;
 /// A node that makes blocks while it is held.
 pub struct Node {
     shared: Arc<Shared>,
-    doors: Vec<Door>,
+    /// Where it is reached; each door has its own address.
+    pub doors: Vec<Door>,
     _maker: JoinSet<()>,
 }
 
 /// One address under which a node is reached.
 pub struct Door {
-    address: String,
-    socket_address: SocketAddr,
+    /// URL under which it is reached.
+    pub address: String,
+    /// Address that it listens on.
+    pub socket_address: SocketAddr,
     view: Arc<View>,
     _server: ServerHandle,
 }
@@ -58,14 +61,9 @@ impl Node {
         Ok(Self { shared, doors: opened, _maker: maker })
     }
 
-    /// Returns where it is reached; each door has its own address.
-    pub fn doors(&self) -> &[Door] {
-        &self.doors
-    }
-
     /// Returns the address of the first door.
     pub fn address(&self) -> &str {
-        self.doors[0].address()
+        &self.doors[0].address
     }
 
     /// Reads or changes the state.
@@ -105,16 +103,6 @@ impl Door {
         let socket_address = server.local_addr()?;
         let address = format!("ws://{socket_address}");
         Ok(Self { address, socket_address, _server: server.start(methods(view.clone())), view })
-    }
-
-    /// Returns where it is reached.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// Returns where it listens.
-    pub fn socket_address(&self) -> SocketAddr {
-        self.socket_address
     }
 
     /// Freezes the shown head, or unfreezes it.

@@ -17,14 +17,14 @@ pub(super) fn number_key() -> Vec<u8> {
     entry("System", "Number")
 }
 
-/// SubtensorModule.TotalNetworks.
-pub(super) fn total_networks_key() -> Vec<u8> {
-    entry("SubtensorModule", "TotalNetworks")
+/// Returns an entry of SubtensorModule that all subnets share.
+pub(super) fn shared_key(name: &str) -> Vec<u8> {
+    entry("SubtensorModule", name)
 }
 
 /// Returns an entry of SubtensorModule by subnet.
 pub(super) fn subnet_key(name: &str, netuid: u16) -> Vec<u8> {
-    [&entry("SubtensorModule", name)[..], &netuid.to_le_bytes()].concat()
+    [&shared_key(name)[..], &netuid.to_le_bytes()].concat()
 }
 
 /// Returns an entry of SubtensorModule by subnet and uid.
@@ -37,19 +37,9 @@ pub(super) fn uid_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&subnet_key("Uids", netuid)[..], &blake2_128(hotkey), hotkey].concat()
 }
 
-/// SubtensorModule.TotalHotkeyAlpha.
-pub(super) fn stake_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
-    [&entry("SubtensorModule", "TotalHotkeyAlpha")[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()
-}
-
-/// SubtensorModule.StakeThreshold.
-pub(super) fn stake_threshold_key() -> Vec<u8> {
-    entry("SubtensorModule", "StakeThreshold")
-}
-
-/// SubtensorModule.IsNetworkMember.
-pub(super) fn member_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
-    [&entry("SubtensorModule", "IsNetworkMember")[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()
+/// Returns an entry of SubtensorModule by hotkey and subnet.
+pub(super) fn hotkey_key(name: &str, netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    [&shared_key(name)[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()
 }
 
 /// Commitments.CommitmentOf.

@@ -5,9 +5,11 @@ use subxt::ext::codec::{Compact, Decode, Encode};
 
 use super::extrinsic::{Call, Extrinsic};
 use super::state::State;
-use super::storage_keys::{
-    commitment_key, member_key, neuron_key, stake_key, stake_threshold_key, subnet_key, total_networks_key, uid_key,
-};
+use super::storage_keys::{commitment_key, hotkey_key, neuron_key, shared_key, subnet_key, uid_key};
+
+/// Entries by hotkey and subnet.
+const MEMBER: &str = "IsNetworkMember";
+const STAKE: &str = "TotalHotkeyAlpha";
 
 /// A pallet's number and one of its errors.
 type DispatchError = (u8, u8);
@@ -35,7 +37,7 @@ impl State {
             (uid_key(netuid, hotkey.bytes()), uid.encode()),
             (neuron_key("Keys", netuid, uid), hotkey.bytes().to_vec()),
             (neuron_key("BlockAtRegistration", netuid, uid), self.head().encode()),
-            (member_key(netuid, hotkey.bytes()), true.encode()),
+            (hotkey_key(MEMBER, netuid, hotkey.bytes()), true.encode()),
             (subnet_key("NetworksAdded", netuid), true.encode()),
             (subnet_key("SubnetworkN", netuid), neurons.encode()),
             (subnet_key("ValidatorPermit", netuid), vec![true; usize::from(neurons)].encode()),
@@ -43,7 +45,7 @@ impl State {
             // Weights are set in the open, as often as a validator likes.
             (subnet_key("CommitRevealWeightsEnabled", netuid), false.encode()),
             (subnet_key("WeightsSetRateLimit", netuid), 0u64.encode()),
-            (total_networks_key(), 1u16.encode()),
+            (shared_key("TotalNetworks"), 1u16.encode()),
         ];
         self.storage.extend(entries);
         let mut updates = self.last_updates(netuid);
@@ -53,7 +55,7 @@ impl State {
 
     /// Takes a hotkey's uid away.
     pub fn deregister(&mut self, netuid: u16, hotkey: Hotkey) {
-        self.storage.remove(&member_key(netuid, hotkey.bytes()));
+        self.storage.remove(&hotkey_key(MEMBER, netuid, hotkey.bytes()));
         if let Some(uid) = self.uid(netuid, hotkey) {
             self.storage.remove(&uid_key(netuid, hotkey.bytes()));
             self.storage.remove(&neuron_key("Keys", netuid, uid));
@@ -62,7 +64,7 @@ impl State {
 
     /// Sets what is staked on a hotkey in a subnet, in 1e-9 of a token; subnet 0 is the root.
     pub fn stake(&mut self, netuid: u16, hotkey: Hotkey, stake: u64) {
-        self.storage.insert(stake_key(netuid, hotkey.bytes()), stake.encode());
+        self.storage.insert(hotkey_key(STAKE, netuid, hotkey.bytes()), stake.encode());
     }
 
     /// Gives permits as an epoch does: to the largest stakes in the subnet from `stake_min` on, at most `permits` of them.
@@ -70,7 +72,7 @@ impl State {
     pub fn give_permits(&mut self, netuid: u16, permits: u16, stake_min: u64) {
         let uids: Vec<u16> = (0..self.neurons(netuid)).collect();
         let stake = |uid: &u16| {
-            let stake: Option<u64> = self.read(&stake_key(netuid, self.hotkey(netuid, *uid)?.bytes()));
+            let stake: Option<u64> = self.read(&hotkey_key(STAKE, netuid, self.hotkey(netuid, *uid)?.bytes()));
             stake.filter(|stake| *stake >= stake_min)
         };
         let stakes: Vec<u64> = uids.iter().map(|uid| stake(uid).unwrap_or_default()).collect();
@@ -85,7 +87,7 @@ impl State {
             (subnet_key("ValidatorPermit", netuid), permitted.encode()),
             (subnet_key("StakeWeight", netuid), weights.encode()),
             (subnet_key("MaxAllowedValidators", netuid), permits.encode()),
-            (stake_threshold_key(), stake_min.encode()),
+            (shared_key("StakeThreshold"), stake_min.encode()),
         ]);
     }
 
