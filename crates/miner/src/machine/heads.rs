@@ -185,7 +185,7 @@ mod tests {
     use grail_protocol::rollout::WindowContext;
     use grail_protocol::signature::Hotkey;
 
-    use super::super::bench::{BLOCK_MS, window_context};
+    use super::super::bench::{BLOCK_MS, receipts, window_context};
     use super::*;
     use crate::answers::{JournalRecord, Now};
     use crate::machine::passed::MISSED_WHY;
@@ -257,14 +257,6 @@ mod tests {
         fn answer(&mut self, block: u64, exists: bool) -> Vec<Action> {
             self.tell(Event::BlockHashRead { block, result: Ok(exists.then(|| format!("0x{block:064x}"))) })
         }
-    }
-
-    fn receipts(actions: &[Action]) -> Vec<(u64, WindowOutcome)> {
-        let receipt = |action: &Action| match action {
-            Action::Report(Report::Receipt(receipt)) => Some((receipt.window_start, receipt.outcome.clone())),
-            _ => None,
-        };
-        actions.iter().filter_map(receipt).collect()
     }
 
     #[test]
