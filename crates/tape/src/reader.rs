@@ -108,17 +108,17 @@ impl AnyTape {
             bounded::read(path, FILE_BYTES_MAX).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
         let limits = Limits::default();
         if !is_bundle(&bytes) {
-            return Ok(vec![Self::parse_within(&limits, path, &bytes)?]);
+            return Ok(vec![Self::parse(&limits, path, &bytes)?]);
         }
         let tapes = tapes_in(path, &bytes)?.into_iter();
-        tapes.map(|(name, bytes)| Self::parse_within(&limits, &path.join(name), &bytes)).collect()
+        tapes.map(|(name, bytes)| Self::parse(&limits, &path.join(name), &bytes)).collect()
     }
 
-    fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+    fn parse(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         if bytes.starts_with(&Validator::MAGIC) {
             return Ok(Self::Validator(Tape::parse_by(&[current()], limits, path, bytes)?));
         }
-        Ok(Self::Miner(Tape::parse_within(limits, path, bytes)?))
+        Ok(Self::Miner(Tape::parse_by(&[current()], limits, path, bytes)?))
     }
 
     /// Returns how many steps it has.
@@ -171,16 +171,12 @@ impl Tape {
         AnyTape::read_all(path)?.into_iter().map(|tape| tape.miners(path)).collect()
     }
 
-    /// Returns the tape that these bytes are; `path` is for errors.
+    /// Returns the miner's tape that these bytes are; `path` is for errors.
     ///
     /// # Errors
     /// [`TapeError`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
-        Self::parse_within(&Limits::default(), path, bytes)
-    }
-
-    pub(super) fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
-        Self::parse_by(&[current()], limits, path, bytes)
+        Self::parse_any(path, bytes)
     }
 }
 
@@ -316,7 +312,8 @@ mod tests {
     }
 
     fn read(limits: &Limits, bytes: &[u8]) -> Result<usize, TapeError> {
-        Tape::parse_within(limits, Path::new("a.tape"), bytes).map(|tape| tape.frames.len())
+        let tape = Tape::<Miner>::parse_by(&[current()], limits, Path::new("a.tape"), bytes);
+        tape.map(|tape| tape.frames.len())
     }
 
     fn state(content: &Value) -> Vec<u8> {
