@@ -57,12 +57,9 @@ pub enum TapeError {
         /// What was wanted.
         wanted: &'static str,
     },
-    /// There is no header: the recorder was killed before it wrote one.
-    #[error("the tape {} ends before its header; nothing was recorded", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    /// There is no header in this file: the recorder was killed before it wrote one.
+    #[error("the tape {} ends before its header; nothing was recorded", .0.display())]
+    Empty(PathBuf),
     /// It, or its bundle, unpacks or decodes to more than any recorder writes.
     #[error("the tape {} is no recording of ours: {excess}; get it again from its source", path.display())]
     TooLarge {
@@ -201,7 +198,7 @@ impl<R: Role> Tape<R> {
         let kind = FileKind { version, ..kind::<R>() };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
-        let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
+        let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty(path()))?;
         let too_large = |excess| TapeError::TooLarge { path: path(), excess };
         // Once the budget is used up, it is the cause of any failure.
         let undecodable = |number| {
