@@ -41,12 +41,12 @@ pub async fn within<T>(clock: &dyn Clock, limit_ms: u64, call: impl Future<Outpu
 /// # Contract
 /// Reads see the best chain, which may be reorganised: the hash of a recent block may change. `next_head` returns as
 /// soon as the best block's number is above `after`, at once if it is already; and also when it is more than
-/// [`LAG_BLOCKS_MAX`] below, since `after` may have been a false announcement. With
-/// `after` 0 the head is one whose hash is known. `block_hash` is `None` for a block that the chain does not have yet;
-/// where several endpoints are asked, a block exists as soon as one shows it and the others do not contradict. The same
-/// holds for an entry: `registration` is `None` only if no endpoint that is up to date shows a uid. `commit` returns
-/// once the outcome is known; [`CommitError::Unknown`] if it is not, and then `commitment` tells. `reconnect` gives up
-/// the present connection and makes later calls use a new one.
+/// [`LAG_BLOCKS_MAX`] below, since `after` may have been a false announcement. With `after` 0 the head is one whose hash
+/// is known. `block_hash` is `None` for a block that the chain does not have yet; where several endpoints are asked, a
+/// block exists as soon as one shows it and the others do not contradict. The same holds for an entry: `registration`
+/// is `None` only if no endpoint that is up to date shows a uid. `commit` returns once the outcome is known;
+/// [`CommitError::Unknown`] if it is not, and then `commitment` tells. `reconnect` gives up the present connection and
+/// makes later calls use a new one.
 #[async_trait(?Send)]
 pub trait Chain {
     /// The best block once its number exceeds `after`, or is far below.
