@@ -40,11 +40,6 @@ impl SimBucket {
         self.0.objects.borrow().get(key).map(|object| object.bytes.clone())
     }
 
-    /// Returns the version of the object under a key; each write gives a new one.
-    pub fn version(&self, key: &str) -> Option<u64> {
-        self.0.objects.borrow().get(key).map(|object| object.version)
-    }
-
     /// Removes the object under a key, as a bucket's rule for old objects does.
     pub fn remove(&self, key: &str) {
         self.0.objects.borrow_mut().remove(key);
@@ -57,7 +52,7 @@ impl SimBucket {
     }
 
     fn etag(&self, key: &str) -> Option<Etag> {
-        self.version(key).map(|version| Etag(version.to_string()))
+        self.0.objects.borrow().get(key).map(|object| Etag(object.version.to_string()))
     }
 
     /// Returns everything that was written since the last call, in order.
@@ -144,21 +139,19 @@ impl BucketLink {
         self.faults.strikes(kind, self.time.now_ms()).map(|fault| fault.strength)
     }
 
+    /// Fails with this error if a fault of this kind strikes.
+    fn fail(&self, kind: FaultKind, error: fn(String) -> BucketError, why: &str) -> Result<(), BucketError> {
+        self.struck(kind).map_or(Ok(()), |_| Err(error(why.to_owned())))
+    }
+
     /// Why a request is refused before anything is done; `key` is the kind of fault of the key that it is signed with.
     fn refusal(&self, key: FaultKind) -> Result<(), BucketError> {
-        if self.struck(FaultKind::WebPage).is_some() {
-            return Err(BucketError::Transient("HTTP status 403 without an S3 error, from a portal".to_owned()));
-        }
-        if self.struck(FaultKind::BucketRateLimit).is_some() {
-            return Err(BucketError::Transient("429 Too Many Requests".to_owned()));
-        }
-        if self.struck(FaultKind::ClockSkewRefusal).is_some() {
-            return Err(BucketError::Refused("RequestTimeTooSkewed: the host's clock is wrong".to_owned()));
-        }
-        if self.struck(key).is_some() {
-            return Err(BucketError::Refused("ExpiredToken: the key is not valid any more".to_owned()));
-        }
-        Ok(())
+        let web_page = "HTTP status 403 without an S3 error, from a portal";
+        self.fail(FaultKind::WebPage, BucketError::Transient, web_page)?;
+        self.fail(FaultKind::BucketRateLimit, BucketError::Transient, "429 Too Many Requests")?;
+        let skewed = "RequestTimeTooSkewed: the host's clock is wrong";
+        self.fail(FaultKind::ClockSkewRefusal, BucketError::Refused, skewed)?;
+        self.fail(key, BucketError::Refused, "ExpiredToken: the key is not valid any more")
     }
 }
 
@@ -167,21 +160,14 @@ impl Bucket for BucketLink {
     async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, _: u64) -> Result<Etag, BucketError> {
         let call = self.call(bytes.len(), self.bytes_per_ms).await;
         self.refusal(FaultKind::ExpiredWriteKey)?;
-        if self.struck(FaultKind::NoConditions).is_some() {
-            return Err(BucketError::Refused("the store has no conditional writes (NotImplemented)".to_owned()));
-        }
-        if self.struck(FaultKind::UploadErrorBefore).is_some() {
-            return Err(BucketError::Transient("503 Slow Down".to_owned()));
-        }
-        if self.struck(FaultKind::PartialUpload).is_some() {
-            return Err(BucketError::Unknown("the connection broke after part 1 of 2".to_owned()));
-        }
+        let unconditional = "the store has no conditional writes (NotImplemented)";
+        self.fail(FaultKind::NoConditions, BucketError::Refused, unconditional)?;
+        self.fail(FaultKind::UploadErrorBefore, BucketError::Transient, "503 Slow Down")?;
+        self.fail(FaultKind::PartialUpload, BucketError::Unknown, "the connection broke after part 1 of 2")?;
         let is_elsewhere = self.struck(FaultKind::WrongAddress).is_some();
         let bucket = if is_elsewhere { &self.elsewhere } else { &self.bucket };
         let written = bucket.write(key, bytes, condition, (call, self.time.now_ms()))?;
-        if self.struck(FaultKind::UploadErrorAfter).is_some() {
-            return Err(BucketError::Unknown("the connection was reset".to_owned()));
-        }
+        self.fail(FaultKind::UploadErrorAfter, BucketError::Unknown, "the connection was reset")?;
         Ok(written)
     }
 
@@ -189,9 +175,7 @@ impl Bucket for BucketLink {
         let size = self.bucket.object(key).map_or(0, |bytes| bytes.len());
         let call = self.call(size, BYTES_PER_MS).await;
         self.refusal(FaultKind::ExpiredReadKey)?;
-        if self.struck(FaultKind::ReadError).is_some() {
-            return Err(BucketError::Unknown("the connection was reset".to_owned()));
-        }
+        self.fail(FaultKind::ReadError, BucketError::Unknown, "the connection was reset")?;
         let lag_ms = self.struck(FaultKind::ReadLag).unwrap_or(0);
         let Some((bytes, version)) = self.bucket.lagging(key, self.time.now_ms(), lag_ms) else { return Ok(None) };
         let mut bytes = bytes.to_vec();
@@ -205,9 +189,7 @@ impl Bucket for BucketLink {
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
         self.call(0, BYTES_PER_MS).await;
         self.refusal(FaultKind::ExpiredWriteKey)?;
-        if self.struck(FaultKind::UploadErrorBefore).is_some() {
-            return Err(BucketError::Transient("503 Slow Down".to_owned()));
-        }
+        self.fail(FaultKind::UploadErrorBefore, BucketError::Transient, "503 Slow Down")?;
         self.bucket.remove(key);
         Ok(())
     }

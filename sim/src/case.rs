@@ -170,7 +170,7 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     for number in 0..count {
         let kind = FaultKind::ALL[stream.below(FaultKind::ALL.len() as u64) as usize];
-        let window = if kind.placement() == Placement::Before { 0 } else { stream.below(windows - 1) };
+        let window = if kind.traits().placement == Placement::Before { 0 } else { stream.below(windows - 1) };
         let mut own = Stream::new(seed, kind.name(), format!("swarm/{number}"));
         let (window_start, start_ms) = begin(window);
         let mut fault = Fault::drawn(kind, window_start, start_ms, &mut own);
@@ -232,7 +232,7 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
 
 /// Adds a fault where the budget allows it.
 fn add(faults: &mut Vec<Fault>, fault: Fault) {
-    let spoils = |fault: &Fault| fault.kind.aftermath() == Aftermath::SpoilsTheWindow;
+    let spoils = |fault: &Fault| fault.kind.traits().aftermath == Aftermath::SpoilsTheWindow;
     let is_twice = faults.iter().any(|other| (other.kind, other.window_start) == (fault.kind, fault.window_start));
     let is_too_much = spoils(&fault) && faults.iter().any(spoils) || faults.len() >= FAULTS_MAX as usize;
     if !is_twice && !is_too_much {

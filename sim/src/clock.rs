@@ -161,9 +161,11 @@ impl Steps {
         std::mem::take(&mut self.0.borrow_mut().killed)
     }
 
-    /// Returns whether the process is dead, so that its pending effects must not happen.
-    pub fn is_killed(&self) -> bool {
-        self.0.borrow().killed
+    /// Waits forever if the process is dead, so that its pending effects do not happen.
+    pub async fn alive(&self) {
+        if self.0.borrow().killed {
+            std::future::pending().await
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::nearest::similar;
 use crate::stream::Stream;
 
-pub use kind::{Aftermath, FaultKind, Placement};
+pub use kind::FaultKind;
+pub(crate) use kind::{Aftermath, Placement};
 
 /// One window of this many has a fault of a kind, where faults are random.
 const RANDOM_ONE_IN: u64 = 15;

@@ -64,9 +64,10 @@ impl Stretches {
         let mut stretches = Self { healthy: Vec::new(), start_ms, end_ms, is_faultless: true };
         let mut troubles = Vec::new();
         for fault in faults.faults() {
-            let lasts_ms = if let Aftermath::Lasts(ms) = fault.kind.aftermath() { ms } else { READING_MS };
+            let aftermath = fault.kind.traits().aftermath;
+            let lasts_ms = if let Aftermath::Lasts(ms) = aftermath { ms } else { READING_MS };
             stretches.is_faultless &= fault.from_ms >= end_ms || fault.until_ms + lasts_ms <= before_ms;
-            let stretch = match (fault.kind, fault.kind.aftermath()) {
+            let stretch = match (fault.kind, aftermath) {
                 // Work before the replacement is worthless, so the window starts with it.
                 (FaultKind::Reorganisation, _) if fault.window_start == window_start => {
                     (start_ms, chain.block_time_ms(window_start + fault.strength).unwrap_or(start_ms))

@@ -115,19 +115,12 @@ struct Killable<P> {
 }
 
 impl<P> Killable<P> {
-    /// Waits forever if the process is dead.
-    async fn alive(&self) {
-        if self.steps.is_killed() {
-            std::future::pending().await
-        }
-    }
-
     /// Counts a call that has an effect.
     async fn step<T>(&self, call: impl Future<Output = T>) -> T {
-        self.alive().await;
+        self.steps.alive().await;
         let result = call.await;
         self.steps.count();
-        self.alive().await;
+        self.steps.alive().await;
         result
     }
 }

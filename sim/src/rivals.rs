@@ -69,8 +69,6 @@ struct Surroundings {
 /// The validators' verdicts on one window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetWindow {
-    /// Files that were made and verified.
-    pub verified: usize,
     /// Each conduct that was checked, and its verdict.
     pub verdicts: BTreeMap<Conduct, Option<Verdict>>,
     /// By validator: the weight of each miner, in the order of uids.
@@ -212,7 +210,6 @@ impl Surroundings {
             debug_assert!(*found_in <= window_start);
             return verdict.clone();
         }
-        self.window.verified += 1;
         let window = WindowContext {
             hotkey: keypair.hotkey(),
             window_start,

@@ -53,24 +53,19 @@ pub enum Policy {
 
 /// Promises of a scenario; counts are windows.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
 pub struct Expect {
     /// Exactly this many violations.
-    #[serde(default)]
     pub violations: usize,
     /// At least this many uploads that the read key confirmed.
-    #[serde(default)]
     pub uploads_min: usize,
     /// At least this many files that the validator accepted.
-    #[serde(default)]
     pub accepted_min: usize,
     /// At least this many mined on the block hash alone, because no beacon answered.
-    #[serde(default)]
     pub without_beacon_min: usize,
     /// At least this many whose first block was replaced.
-    #[serde(default)]
     pub reorganised_min: usize,
     /// Each listed fault had an effect at least this often.
-    #[serde(default)]
     pub strikes_min: usize,
 }
 

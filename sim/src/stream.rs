@@ -10,9 +10,7 @@ impl Stream {
     /// Returns the stream of `purpose` and `scope` under `seed`.
     pub fn new(seed: u64, purpose: &str, scope: impl std::fmt::Display) -> Self {
         let digest: [u8; 32] = Sha256::digest(format!("{seed}/{purpose}/{scope}")).into();
-        Self(u64::from_be_bytes([
-            digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
-        ]))
+        Self(u64::from_be_bytes(*digest.first_chunk().expect("a digest is longer")))
     }
 
     /// Returns the next 64 bits.

@@ -70,7 +70,7 @@ impl SyntheticModel {
 
     fn compute(&self, tokens: &[u32], randomness: &str) -> ProofPass {
         let head: [u8; 32] = Sha256::digest(randomness).into();
-        let projection = u64::from_le_bytes([head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7]]);
+        let projection = u64::from_le_bytes(*head.first_chunk().expect("a digest is longer"));
         let mut hidden = 0;
         let mut pass = ProofPass::default();
         for (position, &token) in tokens.iter().enumerate() {

@@ -91,8 +91,7 @@ impl VirtualTime {
 
     /// Ends every task; they hold this clock, so a world would keep itself alive otherwise.
     pub fn end(&self) {
-        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
-        drop(tasks);
+        drop(self.0.tasks.take());
     }
 
     /// Keeps every wait from now on, with its line in the source, in this trace.
@@ -149,10 +148,7 @@ impl Future for Sleep {
         if self.time.now_ms() >= self.at_ms {
             return Poll::Ready(());
         }
-        let key = match self.key {
-            Some(key) => key,
-            None => (self.at_ms, self.time.next_sequence()),
-        };
+        let key = self.key.unwrap_or_else(|| (self.at_ms, self.time.next_sequence()));
         self.key = Some(key);
         self.time.0.sleepers.borrow_mut().insert(key, context.waker().clone());
         Poll::Pending

@@ -122,7 +122,7 @@ pub fn document(kinds: &[Kind<'_>], review: &Review) -> Value {
             "event": difference.event,
             "old": difference.old,
             "new": difference.new,
-            "ruling": review.ruling(&difference.key).map(Ruling::name),
+            "ruling": review.ruling(&difference.key),
         })
     };
     let kind = |kind: &Kind<'_>| json!({ "name": kind.name, "differences": kind.differences.iter().map(difference).collect::<Vec<_>>() });

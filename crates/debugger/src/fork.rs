@@ -36,12 +36,9 @@ pub enum TapeForkError {
     /// The tape lacks the steps before.
     #[error("the tape continues another one, so the calls in flight are unknown; fork the run's first tape")]
     Continued,
-    /// The tape is shorter.
-    #[error("the tape has {steps} steps; give --fork-at a number of at most that")]
-    Beyond {
-        /// Its steps.
-        steps: usize,
-    },
+    /// The tape is shorter: it has this many steps.
+    #[error("the tape has {0} steps; give --fork-at a number of at most that")]
+    Beyond(usize),
     /// The run cannot continue.
     #[error(transparent)]
     Run(#[from] grail_sim::fork::ForkError),
@@ -58,7 +55,7 @@ impl Fork {
         }
         let steps = tape.steps().count();
         if self.at > steps {
-            return Err(TapeForkError::Beyond { steps });
+            return Err(TapeForkError::Beyond(steps));
         }
         let recorded = &tape.header.settings;
         let recorded_seed = tape.header.simulated_seed.ok_or(TapeForkError::Unsigned)?;

@@ -80,7 +80,7 @@ pub struct Call {
 }
 
 /// One attempt at one group, with short field names, since there are thousands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// Index of the group.
     #[serde(rename = "i")]
@@ -112,10 +112,11 @@ pub struct Attempt {
 }
 
 /// How an attempt at a group ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// Not yet.
+    #[default]
     Open,
     /// The self-check found nothing.
     Clean,

@@ -120,9 +120,9 @@ pub(crate) const KINDS: [FaultKind; 37] = [
 pub(crate) const OF_THE_WORLD: [FaultKind; 3] =
     [FaultKind::StalledChain, FaultKind::BlockJitter, FaultKind::Reorganisation];
 
-/// Faults that never cost a validator a verdict, however long they last: it continues without the beacon, its wall clock
-/// decides only the round, and weights can wait.
-const HARMLESS: [FaultKind; 17] = [
+/// Faults that never cost a validator a verdict, however long they last: it continues without the beacon, and its wall
+/// clock decides only the round. Those about weights are harmless as well, since weights can wait.
+const HARMLESS: [FaultKind; 11] = [
     FaultKind::BeaconOutage,
     FaultKind::BeaconLate,
     FaultKind::BeaconMissing,
@@ -131,12 +131,6 @@ const HARMLESS: [FaultKind; 17] = [
     FaultKind::BeaconDisagreement,
     FaultKind::BeaconCatchUp,
     FaultKind::BlockJitter,
-    FaultKind::Reorganisation,
-    FaultKind::Deregistration,
-    FaultKind::DroppedExtrinsic,
-    FaultKind::LateExtrinsic,
-    FaultKind::UploadErrorAfter,
-    FaultKind::NonceRace,
     FaultKind::ClockStep,
     FaultKind::ClockDrift,
     FaultKind::DiskFull,
@@ -151,6 +145,10 @@ const ABOUT_WEIGHTS: [FaultKind; 6] = [
     FaultKind::UploadErrorAfter,
     FaultKind::NonceRace,
 ];
+
+fn is_harmless(fault: &Fault) -> bool {
+    HARMLESS.contains(&fault.kind) || ABOUT_WEIGHTS.contains(&fault.kind)
+}
 
 impl JudgingCase {
     /// Returns the world of a seed, with this many windows or, in one world of four, as many as a failure lasts and more.
@@ -211,7 +209,7 @@ impl JudgingCase {
                 fault.from_ms = start_ms;
                 fault.until_ms = start_ms + own.between(20_000, PERIOD_MS);
             }
-            if is_short && !HARMLESS.contains(&kind) {
+            if is_short && !is_harmless(&fault) {
                 fault.from_ms = start_ms + own.below(EARLY_MS / 2);
                 fault.until_ms = fault.from_ms + own.between(1_000, EARLY_MS / 2);
             }
@@ -254,7 +252,6 @@ impl JudgingCase {
     pub fn is_survivable(&self) -> bool {
         let has = |kind| self.faults.iter().any(|fault| fault.kind == kind);
         let crashes = has(FaultKind::Crash) || !self.crash_at_steps.is_empty();
-        let is_harmless = |fault: &&Fault| HARMLESS.contains(&fault.kind);
         // Slots that are missed move all that follows against the clock.
         let is_moved = has(FaultKind::StalledChain) && !self.faults.iter().all(|f| f.kind == FaultKind::StalledChain);
         let is_short = |fault: &Fault| {
@@ -274,7 +271,7 @@ impl JudgingCase {
         !forgets
             && !is_moved
             && troubles == periods.len()
-            && self.faults.iter().all(|fault| HARMLESS.contains(&fault.kind) || is_short(fault) && !is_lost(fault))
+            && self.faults.iter().all(|fault| is_harmless(fault) || is_short(fault) && !is_lost(fault))
     }
 
     /// Returns whether nothing is wrong with setting weights.

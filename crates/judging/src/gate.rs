@@ -23,16 +23,9 @@ impl Gate {
         if fails { Err(error("made to fail".to_owned())) } else { Ok(()) }
     }
 
-    /// Waits forever if the process is dead.
-    pub(crate) async fn alive(&self) {
-        if self.steps.is_killed() {
-            std::future::pending().await
-        }
-    }
-
     /// Counts something that the process did outside of itself, and may die of.
     pub(crate) async fn effect(&self) {
         self.steps.count();
-        self.alive().await;
+        self.steps.alive().await;
     }
 }

@@ -66,7 +66,7 @@ impl Content {
 #[async_trait(?Send)]
 impl Journal for JudgingJournal {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
-        self.gate.alive().await;
+        self.gate.steps.alive().await;
         let Content { disk, is_behind, .. } = &*self.content;
         let is_full = disk.is_full();
         let failed = self.gate.call("journal.append", JournalError);

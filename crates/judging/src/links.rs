@@ -97,7 +97,7 @@ impl Chain for ValidatorLink {
     }
 
     async fn set_weights(&self, weights: &[(u16, u16)]) -> Result<(), SubmitError> {
-        self.gate.alive().await;
+        self.gate.steps.alive().await;
         self.gate.call("chain.set_weights", SubmitError::Unknown)?;
         self.link.call().await.map_err(|error| SubmitError::Unknown(error.to_string()))?;
         let head = self.chain.head();
@@ -130,7 +130,7 @@ impl Chain for ValidatorLink {
         while !is_in.get() {
             notice.next().await;
         }
-        self.gate.alive().await;
+        self.gate.steps.alive().await;
         Ok(())
     }
 

@@ -10,8 +10,7 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use grail_protocol::PROTOCOL;
-use grail_protocol::generation::{GeneratedRollout, StreamKey};
+use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
 use grail_protocol::rollout::GroupOrigin;
@@ -21,7 +20,7 @@ use crate::calls::{CallLimits, bounded, loaded};
 use crate::machine::{Action, Event, GroupId, GroupRequest, Machine, Timer};
 use crate::ports::{
     Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
-    GenerateRequest, Journal, JournalError, Now, PutCondition, Signer,
+    Journal, JournalError, Now, PutCondition, Signer,
 };
 use crate::seal::seal;
 
@@ -322,19 +321,14 @@ async fn generate_and_seal(ports: Ports, order: GroupRequest) -> Event {
 }
 
 async fn sealed_group(ports: &Ports, order: GroupRequest) -> Result<crate::seal::SealedGroup, EngineError> {
-    let GroupRequest { id, window, block, kept, seed } = order;
     let engine = &*ports.engine;
     // The problem follows from the place in the file, which is the index. Any other index in that place is a hard
     // failure.
-    let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, id.index);
+    let problem = Problem::canonical(&order.window.hotkey.to_ss58(), &order.window.block_hash, order.id.index);
     // Rollouts that passed the self-check stay. Only the others are sampled again, by streams of the new attempt.
-    let wanted: Vec<u32> = (0..PROTOCOL.rollouts_per_group as u32).filter(|i| !kept.contains_key(i)).collect();
-    let request = GenerateRequest {
-        prompt: engine.tokenizer().encode(&prompt(&problem)),
-        streams: wanted.iter().map(|&rollout| stream(seed, &id, rollout)).collect(),
-        randomness: window.randomness.clone(),
-        new_tokens_max: PROTOCOL.new_tokens_max,
-    };
+    let wanted = order.wanted();
+    let request = order.generation(engine.tokenizer().encode(&prompt(&problem)), &wanted, order.seed);
+    let GroupRequest { id, window, block, kept, .. } = order;
     let fresh = engine.generate(&request).await?;
     // With one too few, rollouts would take the indices of others.
     if fresh.len() != wanted.len() {
@@ -348,11 +342,6 @@ async fn sealed_group(ports: &Ports, order: GroupRequest) -> Result<crate::seal:
     let generated = rollouts.into_values().collect();
     seal(&window, origin, generated, engine.limits(), engine.tokenizer(), &*ports.signer)
         .map_err(|error| EngineError(error.to_string()))
-}
-
-fn stream(seed: u64, id: &GroupId, rollout: u32) -> StreamKey {
-    // Another block hash gives other problems, so the generation need not enter the key.
-    StreamKey { seed, window_start: id.window_start, group: id.index, rollout, attempt: id.attempt }
 }
 
 #[cfg(test)]

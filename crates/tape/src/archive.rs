@@ -24,12 +24,9 @@ pub enum BundleError {
         /// The problem.
         source: io::Error,
     },
-    /// There is nothing to replay in it.
-    #[error("the bundle {} holds no tape; its missing.txt says why", path.display())]
-    NoTape {
-        /// The file.
-        path: PathBuf,
-    },
+    /// There is nothing to replay in this file.
+    #[error("the bundle {} holds no tape; its missing.txt says why", .0.display())]
+    NoTape(PathBuf),
 }
 
 /// Returns whether these are the first bytes of an archive.
@@ -85,7 +82,7 @@ fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Ve
     // The checksum is at the end.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(damaged)?;
     if tapes.is_empty() {
-        return Err(BundleError::NoTape { path: path.to_owned() });
+        return Err(BundleError::NoTape(path.to_owned()));
     }
     Ok(tapes)
 }

@@ -6,8 +6,7 @@ use std::ops::Range;
 use grail_miner::machine::{Action, Event, GroupId, GroupRequest};
 use grail_miner::ports::{EngineError, GenerateRequest};
 use grail_miner::seal::SealedGroup;
-use grail_protocol::PROTOCOL;
-use grail_protocol::generation::{GeneratedRollout, ProofPass, StreamKey};
+use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use grail_protocol::sketch::agrees;
 use grail_verify::RecomputeError;
 use serde::Serialize;
@@ -101,8 +100,7 @@ fn compare(
         differences.extend(sketches(index, &generated.pass.s_vals, &pass.s_vals));
     }
     if let Some((seed, order)) = tape.header.simulated_seed.zip(order) {
-        let wanted: Vec<u32> =
-            (0..PROTOCOL.rollouts_per_group as u32).filter(|i| !order.kept.contains_key(i)).collect();
+        let wanted = order.wanted();
         if let Some(drawn) = draw(&wanted, seed, order, sealed, numerics) {
             let drawn = drawn?;
             done.drawn += drawn.len();
@@ -144,12 +142,5 @@ fn draw(
     numerics: &mut dyn Numerics,
 ) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
     let first = sealed.generated.first()?;
-    let GroupId { window_start, index, attempt, .. } = order.id;
-    let stream = |&rollout: &u32| StreamKey { seed, window_start, group: index, rollout, attempt };
-    numerics.generate(&GenerateRequest {
-        prompt: first.tokens[..first.prompt_length].to_vec(),
-        streams: wanted.iter().map(stream).collect(),
-        randomness: order.window.randomness.clone(),
-        new_tokens_max: PROTOCOL.new_tokens_max,
-    })
+    numerics.generate(&order.generation(first.tokens[..first.prompt_length].to_vec(), wanted, seed))
 }

@@ -138,13 +138,8 @@ pub fn restated<R: Role>(tape: &Tape<R>) -> Option<Tape<R>> {
 /// Returns the first and last frame that are compared.
 fn range<R: Role>(tape: &Tape<R>, options: &Options<'_, R>) -> Result<(usize, usize), NoSuchWindow> {
     let frame_of = |steps: usize| {
-        let mut seen = 0;
-        let is_beyond = |frame: &Frame<R>| {
-            let is_step = matches!(frame, Frame::Step(_));
-            seen += usize::from(is_step);
-            is_step && seen > steps
-        };
-        tape.frames.iter().position(is_beyond).unwrap_or(tape.frames.len())
+        let mut frames = tape.frames.iter().enumerate().filter(|(_, frame)| matches!(frame, Frame::Step(_)));
+        frames.nth(steps).map_or(tape.frames.len(), |(at, _)| at)
     };
     let end = options.until.map_or(tape.frames.len(), frame_of);
     let Some(window) = options.window else { return Ok((0, end)) };

@@ -57,12 +57,9 @@ pub enum TapeError {
         /// What was wanted.
         wanted: &'static str,
     },
-    /// There is no header: the recorder was killed before it wrote one.
-    #[error("the tape {} ends before its header; nothing was recorded", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    /// There is no header in this file: the recorder was killed before it wrote one.
+    #[error("the tape {} ends before its header; nothing was recorded", .0.display())]
+    Empty(PathBuf),
     /// It, or its bundle, unpacks or decodes to more than any recorder writes.
     #[error("the tape {} is no recording of ours: {excess}; get it again from its source", path.display())]
     TooLarge {
@@ -108,17 +105,17 @@ impl AnyTape {
             bounded::read(path, FILE_BYTES_MAX).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
         let limits = Limits::default();
         if !is_bundle(&bytes) {
-            return Ok(vec![Self::parse_within(&limits, path, &bytes)?]);
+            return Ok(vec![Self::parse(&limits, path, &bytes)?]);
         }
         let tapes = tapes_in(path, &bytes)?.into_iter();
-        tapes.map(|(name, bytes)| Self::parse_within(&limits, &path.join(name), &bytes)).collect()
+        tapes.map(|(name, bytes)| Self::parse(&limits, &path.join(name), &bytes)).collect()
     }
 
-    fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+    fn parse(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         if bytes.starts_with(&Validator::MAGIC) {
             return Ok(Self::Validator(Tape::parse_by(&[current()], limits, path, bytes)?));
         }
-        Ok(Self::Miner(Tape::parse_within(limits, path, bytes)?))
+        Ok(Self::Miner(Tape::parse_by(&[current()], limits, path, bytes)?))
     }
 
     /// Returns how many steps it has.
@@ -171,16 +168,12 @@ impl Tape {
         AnyTape::read_all(path)?.into_iter().map(|tape| tape.miners(path)).collect()
     }
 
-    /// Returns the tape that these bytes are; `path` is for errors.
+    /// Returns the miner's tape that these bytes are; `path` is for errors.
     ///
     /// # Errors
     /// [`TapeError`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
-        Self::parse_within(&Limits::default(), path, bytes)
-    }
-
-    pub(super) fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
-        Self::parse_by(&[current()], limits, path, bytes)
+        Self::parse_any(path, bytes)
     }
 }
 
@@ -205,7 +198,7 @@ impl<R: Role> Tape<R> {
         let kind = FileKind { version, ..kind::<R>() };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
-        let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
+        let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty(path()))?;
         let too_large = |excess| TapeError::TooLarge { path: path(), excess };
         // Once the budget is used up, it is the cause of any failure.
         let undecodable = |number| {
@@ -316,7 +309,8 @@ mod tests {
     }
 
     fn read(limits: &Limits, bytes: &[u8]) -> Result<usize, TapeError> {
-        Tape::parse_within(limits, Path::new("a.tape"), bytes).map(|tape| tape.frames.len())
+        let tape = Tape::<Miner>::parse_by(&[current()], limits, Path::new("a.tape"), bytes);
+        tape.map(|tape| tape.frames.len())
     }
 
     fn state(content: &Value) -> Vec<u8> {

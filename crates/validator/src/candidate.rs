@@ -8,7 +8,7 @@ use crate::memory::JournalRecord;
 use crate::receipt::{MinerReceipt, Outcome};
 
 /// A miner, and how far the validator is with it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) uid: u16,
     pub(crate) committed: Vec<u8>,
@@ -22,8 +22,9 @@ pub(crate) struct Candidate {
     pub(crate) failures: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
+    #[default]
     Look,
     Looking,
     LookAgain,
@@ -40,16 +41,8 @@ pub(crate) enum Step {
 
 impl Candidate {
     pub(crate) fn new(neuron: &Neuron, step: Step) -> Self {
-        Self {
-            uid: neuron.uid,
-            committed: neuron.committed.clone().unwrap_or_default(),
-            step,
-            object: None,
-            receipt: None,
-            fingerprints: Vec::new(),
-            fetches: 0,
-            failures: 0,
-        }
+        let committed = neuron.committed.clone().unwrap_or_default();
+        Self { uid: neuron.uid, committed, step, ..Self::default() }
     }
 
     /// Ends it without a record, because it was not selected.

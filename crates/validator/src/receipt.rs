@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::copies::SharedRollouts;
 
 /// The validator's result for a miner in a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -32,6 +32,7 @@ pub enum Outcome {
     /// Enough other miners were due: no score, and its turn comes sooner.
     NotSelected,
     /// The validator failed or had no time: no score, and no failure.
+    #[default]
     NotJudged,
 }
 
@@ -43,7 +44,7 @@ impl Outcome {
 }
 
 /// Outcome of one miner in one window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinerReceipt {
     /// First block of the window.
     pub window_start: u64,
@@ -75,21 +76,7 @@ pub struct MinerReceipt {
 
 impl MinerReceipt {
     pub(crate) fn new(window_start: u64, hotkey: &str, uid: u16, outcome: Outcome) -> Self {
-        Self {
-            window_start,
-            hotkey: hotkey.to_owned(),
-            uid,
-            outcome,
-            check: None,
-            reason: None,
-            rollout: None,
-            why: None,
-            remedy: None,
-            metrics: Metrics::default(),
-            rollouts: 0,
-            bytes: None,
-            late_ms: None,
-        }
+        Self { window_start, hotkey: hotkey.to_owned(), uid, outcome, ..Self::default() }
     }
 
     pub(crate) fn because(self, why: impl ToString) -> Self {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Time in its window at which a fault starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
+pub(crate) enum Placement {
     /// A block before the window, when the account is checked.
     Before,
     /// With the window.
@@ -21,7 +21,7 @@ pub enum Placement {
 
 /// Cost of a fault beyond its own duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aftermath {
+pub(crate) enum Aftermath {
     /// The miner needs this long to recover, in milliseconds.
     Lasts(u64),
     /// Each window that it touches may be lost.
@@ -30,15 +30,17 @@ pub enum Aftermath {
 
 /// The numbers of one kind.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Traits {
-    pub(super) name: &'static str,
-    pub(super) placement: Placement,
+pub(crate) struct Traits {
+    name: &'static str,
+    /// Where in its window it starts.
+    pub(crate) placement: Placement,
     /// Shortest and longest duration in milliseconds.
-    pub(super) duration_ms: (u64, u64),
+    pub(crate) duration_ms: (u64, u64),
     /// Weakest and strongest.
-    pub(super) strength: (u64, u64),
-    pub(super) aftermath: Aftermath,
-    pub(super) meaning: &'static str,
+    pub(crate) strength: (u64, u64),
+    /// What it may cost beyond its duration.
+    pub(crate) aftermath: Aftermath,
+    meaning: &'static str,
 }
 
 macro_rules! kinds {
@@ -54,7 +56,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
-            pub(super) const fn traits(self) -> Traits {
+            pub(crate) const fn traits(self) -> Traits {
                 match self {
                     $(Self::$kind => Traits {
                         name: $name,
@@ -179,15 +181,5 @@ impl FaultKind {
     /// Returns what it does.
     pub const fn meaning(self) -> &'static str {
         self.traits().meaning
-    }
-
-    /// Returns where in its window it starts.
-    pub const fn placement(self) -> Placement {
-        self.traits().placement
-    }
-
-    /// Returns what it may cost beyond its duration.
-    pub const fn aftermath(self) -> Aftermath {
-        self.traits().aftermath
     }
 }

@@ -5,32 +5,20 @@ use std::rc::Rc;
 use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::Faults;
 use grail_sim::income::Income;
-use grail_sim::run::{Knobs, SimConfig, SimReport, simulate};
+use grail_sim::run::{Knobs, SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
-
-/// Returns an engine whose batches of 16 groups take about 12 s.
-fn batches() -> EngineSpeed {
-    EngineSpeed::made_up(16, 2_000, 300)
-}
-
-fn config(rejected_permille: u64, windows: u64) -> SimConfig {
-    with_engine(batches(), rejected_permille, windows)
-}
 
 fn with_engine(speed: EngineSpeed, rejected_permille: u64, windows: u64) -> SimConfig {
     SimConfig::new(Rc::new(SyntheticModel::rejected(rejected_permille)), speed, 9, windows)
 }
 
-fn run(config: &SimConfig) -> SimReport {
-    let report = simulate(config, |_| {});
-    assert_eq!(report.violations, Vec::<String>::new());
-    report
-}
-
 #[test]
 fn hardly_anything_is_lost_at_the_end_of_a_window_however_much_is_rejected() {
+    // Batches of 16 groups take about 12 s.
+    let batches = EngineSpeed::made_up(16, 2_000, 300);
     for (permille, windows) in [(10, 1), (30, 2)] {
-        let report = run(&config(permille, windows));
+        let report = simulate(&with_engine(batches, permille, windows), |_| {});
+        assert_eq!(report.violations, Vec::<String>::new());
         for window in &report.windows {
             let Income { had, possible } = window.income;
             assert!(possible > 200 && had <= possible + possible / 50, "{had} of {possible}");

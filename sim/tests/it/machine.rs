@@ -11,10 +11,10 @@ use grail_miner::machine::{
     WindowOutcome,
 };
 use grail_miner::ports::{
-    BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, GenerateRequest, Head, JournalError, Now,
+    BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError, Now,
 };
 use grail_miner::seal::seal;
-use grail_protocol::generation::{ProofModel, StreamKey};
+use grail_protocol::generation::ProofModel;
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
 use grail_protocol::rollout::GroupOrigin;
@@ -305,20 +305,8 @@ impl Harness {
             return Event::GroupFailed { group, why: "script".to_owned() };
         }
         let problem = Problem::canonical(&order.window.hotkey.to_ss58(), &order.window.block_hash, group.index);
-        let stream = |rollout| StreamKey {
-            seed: order.seed,
-            window_start: group.window_start,
-            group: group.index,
-            rollout,
-            attempt: group.attempt,
-        };
-        let wanted: Vec<u32> = (0..4).filter(|rollout| !order.kept.contains_key(rollout)).collect();
-        let request = GenerateRequest {
-            prompt: self.model.tokenizer().encode(&prompt(&problem)),
-            streams: wanted.iter().map(|rollout| stream(*rollout)).collect(),
-            randomness: order.window.randomness.clone(),
-            new_tokens_max: 1024,
-        };
+        let wanted = order.wanted();
+        let request = order.generation(self.model.tokenizer().encode(&prompt(&problem)), &wanted, order.seed);
         let mut rollouts = order.kept.clone();
         rollouts.extend(wanted.into_iter().zip(self.model.generate(&request).expect("the formula always answers")));
         let origin = GroupOrigin { group: group.index, block: order.block, timestamp: self.now_ms as f64 / 1000.0 };

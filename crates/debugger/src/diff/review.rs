@@ -23,16 +23,6 @@ pub enum Ruling {
     Rejected,
 }
 
-impl Ruling {
-    /// Returns the word in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
 /// Rulings by difference.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Review(BTreeMap<String, Ruling>);

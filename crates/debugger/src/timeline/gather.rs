@@ -38,14 +38,13 @@ impl Gatherer {
             gatherer.event(now, &step.event);
             asked.iter().for_each(|asked| gatherer.action(now, &asked.action));
             let is_equal = asked.iter().map(|asked| &asked.line).eq(&step.actions);
-            if missing > 0 {
+            if missing > 0
+                && let Some(window) = gatherer.here(now)
+            {
                 let text = format!(
                     "{missing} steps are missing on the tape; the next ones that are drawn are the next window's"
                 );
-                gatherer
-                    .here(now)
-                    .into_iter()
-                    .for_each(|window| push(&mut window.troubles, (now.monotonic_ms, "tape", text.clone())));
+                push(&mut window.troubles, (now.monotonic_ms, "tape", text));
             }
             if gatherer.differs_at_ms.is_none() && (missing > 0 || !is_equal) {
                 gatherer.differs_at_ms = Some(now.monotonic_ms);
@@ -193,17 +192,7 @@ impl Observer for Gatherer {
             Action::Generate(order) => {
                 let GroupId { window_start, generation, index, attempt } = order.id;
                 let groups = &mut self.window(window_start, now).groups;
-                groups.push(Attempt {
-                    index,
-                    attempt,
-                    generation,
-                    from_ms: monotonic_ms,
-                    to_ms: None,
-                    end: End::Open,
-                    durable_ms: None,
-                    successes: None,
-                    why: String::new(),
-                });
+                groups.push(Attempt { index, attempt, generation, from_ms: monotonic_ms, ..Attempt::default() });
                 let number = groups.len() - 1;
                 self.open.insert(order.id.clone(), number);
             }

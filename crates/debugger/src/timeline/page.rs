@@ -47,7 +47,6 @@ pub struct Page<'a> {
     is_state_compared: bool,
     pairs: Vec<Pair>,
     rows: Vec<Row>,
-    left_out: usize,
     timeline: &'a Timeline,
     style: &'static str,
     script: &'static str,
@@ -56,7 +55,7 @@ pub struct Page<'a> {
 impl<'a> Page<'a> {
     /// Returns the page of a run.
     pub fn new(source: &Source<'a>, timeline: &'a Timeline) -> Self {
-        let (title, verdict, facts, divergence) = match source {
+        let (title, verdict, is_good, facts, divergence) = match source {
             Source::Tape { name, header, replay } => of_tape(name, header, replay),
             Source::Simulation { seed, engine, faults, trace_hash, violations } => {
                 let verdict = if violations.is_empty() { "no violation".to_owned() } else { violations.join("; ") };
@@ -65,12 +64,8 @@ impl<'a> Page<'a> {
                     ("faults", (*faults).to_owned()),
                     ("trace", (*trace_hash).to_owned()),
                 ];
-                (format!("Simulation with seed {seed}"), verdict, facts, None)
+                (format!("Simulation with seed {seed}"), verdict, violations.is_empty(), facts, None)
             }
-        };
-        let is_good = match source {
-            Source::Tape { replay, .. } => replay.divergences.is_empty(),
-            Source::Simulation { violations, .. } => violations.is_empty(),
         };
         Self {
             title,
@@ -82,7 +77,6 @@ impl<'a> Page<'a> {
             is_state_compared: divergence.is_some_and(|divergence| divergence.class == Class::ChangedState),
             pairs: divergence.map(|divergence| pairs(&divergence.lines)).unwrap_or_default(),
             rows: timeline.windows.iter().map(Row::of).collect(),
-            left_out: timeline.left_out,
             timeline,
             style: include_str!("style.css"),
             script: include_str!("page.js"),
@@ -95,7 +89,8 @@ impl<'a> Page<'a> {
     }
 }
 
-type Head<'a> = (String, String, Vec<(&'static str, String)>, Option<&'a Divergence>);
+/// Title, verdict, whether that is good, facts, and the first difference.
+type Head<'a> = (String, String, bool, Vec<(&'static str, String)>, Option<&'a Divergence>);
 
 fn of_tape<'a>(name: &str, header: &Header, replay: &'a Replay) -> Head<'a> {
     let Replay { steps, actions, states, divergences, torn_bytes } = replay;
@@ -113,7 +108,7 @@ fn of_tape<'a>(name: &str, header: &Header, replay: &'a Replay) -> Head<'a> {
     if *torn_bytes > 0 {
         facts.push(("unfinished", format!("the last {torn_bytes} bytes, as a crash leaves them")));
     }
-    (format!("Tape {name}"), verdict, facts, divergences.first())
+    (format!("Tape {name}"), verdict, divergences.is_empty(), facts, divergences.first())
 }
 
 /// A line of the table of windows.

@@ -7,7 +7,7 @@ use super::condition::{Condition, Moment};
 use super::view::View;
 use grail_tape::Tape;
 use grail_tape::begins_anew;
-use grail_tape::{Frame, Header, Step};
+use grail_tape::{Frame, Step};
 use grail_tape::{Line, compared};
 
 /// Machines that are kept over the whole tape.
@@ -33,7 +33,6 @@ pub enum Direction {
 /// Back means to run from a machine that was kept on the way; at most 1 step in 256 of the tape is run again for one step
 /// back within the stretch that was run last.
 pub struct Journey {
-    header: Header,
     steps: Vec<Step>,
     /// Whether recorded and replayed actions differ.
     differs: Vec<bool>,
@@ -87,14 +86,8 @@ impl Journey {
             differs.push(handled(&mut running, step) != step.actions);
         }
         let here = Place::at(0, machine, steps.first().ok_or(NoSteps)?);
-        let header = tape.header;
         let (near, conditions) = (Vec::new(), Vec::new());
-        Ok(Self { header, steps, differs, windows, far, near, restarts, here, mark: None, conditions, steps_run: 0 })
-    }
-
-    /// Returns the tape's header.
-    pub const fn header(&self) -> &Header {
-        &self.header
+        Ok(Self { steps, differs, windows, far, near, restarts, here, mark: None, conditions, steps_run: 0 })
     }
 
     /// Returns every step, as recorded.
@@ -183,10 +176,10 @@ impl Journey {
 
     /// Goes to the next step that differs; false if there is none.
     pub fn goto_difference(&mut self, direction: Direction) -> bool {
-        let (first, here) = (0, self.here.number);
+        let here = self.here.number;
         let found = match direction {
             Direction::Forward => (here + 1..self.steps.len()).find(|number| self.differs[*number]),
-            Direction::Back => (first..here).rfind(|number| self.differs[*number]),
+            Direction::Back => (0..here).rfind(|number| self.differs[*number]),
         };
         found.into_iter().for_each(|number| self.goto(number));
         found.is_some()

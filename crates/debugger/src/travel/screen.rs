@@ -176,15 +176,14 @@ fn wrapped(line: Text<'static>, width: u16) -> Vec<Text<'static>> {
 }
 
 fn draw_help(frame: &mut Frame<'_>, area: Rect, scrolled: u16) {
-    let key = |(key, what): &(&str, &str)| Text::raw(format!(" {key:<22} {what}"));
-    let field = |(field, what): &(&str, &str)| Text::raw(format!(" {field:<22} {what}"));
+    let entry = |(name, what): &(&str, &str)| Text::raw(format!(" {name:<22} {what}"));
     let lines: Vec<Text<'_>> = KEYS
         .iter()
-        .map(key)
+        .map(entry)
         .chain([Text::raw("")])
         .chain(LANGUAGE.map(|line| Text::raw(format!(" {line}"))))
         .chain([Text::raw("")])
-        .chain(FIELDS.iter().map(field))
+        .chain(FIELDS.iter().map(entry))
         .collect();
     let block = Block::bordered().title("Help (up and down scroll it, any other key closes it)");
     frame.render_widget(Clear, area);

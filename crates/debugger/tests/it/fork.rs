@@ -28,7 +28,7 @@ fn a_tape_continues_under_another_seed_and_with_faults() {
         fork(9, None, "none").run(&tape).unwrap().trace_hash,
         fork(9, Some(8), "none").run(&tape).unwrap().trace_hash
     );
-    assert!(matches!(fork(steps + 1, None, "none").run(&tape), Err(TapeForkError::Beyond { .. })));
+    assert!(matches!(fork(steps + 1, None, "none").run(&tape), Err(TapeForkError::Beyond(_))));
     let mut live = tape;
     live.header.simulated_seed = None;
     assert!(matches!(fork(3, None, "none").run(&live), Err(TapeForkError::Unsigned)));

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use grail_protocol::generation::GeneratedRollout;
+use grail_protocol::PROTOCOL;
+use grail_protocol::generation::{GeneratedRollout, StreamKey};
 use grail_protocol::rollout::WindowContext;
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::event::{GroupId, JournalEntry, Timer};
 use super::receipt::Report;
-use crate::answers::{JournalRecord, PutCondition};
+use crate::answers::{GenerateRequest, JournalRecord, PutCondition};
 use crate::line::{line, variant_line};
 
 /// Something for the driver to carry out; its answer comes back as an event.
@@ -99,6 +100,22 @@ pub struct GroupRequest {
     pub kept: BTreeMap<u32, GeneratedRollout>,
     /// The operator's seed for sampling.
     pub seed: u64,
+}
+
+impl GroupRequest {
+    /// Returns the rollouts to generate: those that no earlier attempt has left.
+    pub fn wanted(&self) -> Vec<u32> {
+        (0..PROTOCOL.rollouts_per_group as u32).filter(|rollout| !self.kept.contains_key(rollout)).collect()
+    }
+
+    /// Returns the engine's request for these rollouts under a seed.
+    pub fn generation(&self, prompt: Vec<u32>, wanted: &[u32], seed: u64) -> GenerateRequest {
+        // Another block hash gives other problems, so the generation need not enter the key.
+        let GroupId { window_start, index: group, attempt, .. } = self.id;
+        let stream = |&rollout: &u32| StreamKey { seed, window_start, group, rollout, attempt };
+        let (streams, randomness) = (wanted.iter().map(stream).collect(), self.window.randomness.clone());
+        GenerateRequest { prompt, streams, randomness, new_tokens_max: PROTOCOL.new_tokens_max }
+    }
 }
 
 impl Action {

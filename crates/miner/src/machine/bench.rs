@@ -10,8 +10,10 @@ use grail_protocol::signature::Hotkey;
 use super::Actions;
 use super::action::Action;
 use super::context::Context;
+use super::event::Timer;
 use super::groups::Groups;
 use super::marks::Marks;
+use super::receipt::{Report, WindowOutcome};
 use super::settings::{MachineSecrets, MachineSettings};
 use super::timing::Timing;
 use crate::answers::{Head, Now};
@@ -62,6 +64,23 @@ impl Bench {
 /// Returns the kinds of these actions.
 pub(super) fn kinds(actions: &[Action]) -> Vec<String> {
     actions.iter().map(|action| action.summary().split(' ').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// Returns when these actions let a timer fire.
+pub(super) fn timer_ms(actions: &[Action], wanted: Timer) -> Option<u64> {
+    actions.iter().find_map(|action| match action {
+        Action::SetTimer { timer, at_ms } if *timer == wanted => Some(*at_ms),
+        _ => None,
+    })
+}
+
+/// Returns the windows that these actions give receipts to, with their outcomes.
+pub(super) fn receipts(actions: &[Action]) -> Vec<(u64, WindowOutcome)> {
+    let receipt = |action: &Action| match action {
+        Action::Report(Report::Receipt(receipt)) => Some((receipt.window_start, receipt.outcome.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(receipt).collect()
 }
 
 /// Returns what all groups of the window share.

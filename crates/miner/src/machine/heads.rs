@@ -185,7 +185,7 @@ mod tests {
     use grail_protocol::rollout::WindowContext;
     use grail_protocol::signature::Hotkey;
 
-    use super::super::bench::{BLOCK_MS, window_context};
+    use super::super::bench::{BLOCK_MS, receipts, window_context};
     use super::*;
     use crate::answers::{JournalRecord, Now};
     use crate::machine::passed::MISSED_WHY;
@@ -248,23 +248,15 @@ mod tests {
             }
         }
 
-        /// Takes a head that is too high, with an answer that its block exists.
-        fn mislead(&mut self, high: u64) {
+        /// Takes a head that is too high, with an answer that its block exists. Returns what the answer leads to.
+        fn mislead(&mut self, high: u64) -> Vec<Action> {
             self.walk([high]);
-            self.answer(high, true);
+            self.answer(high, true)
         }
 
         fn answer(&mut self, block: u64, exists: bool) -> Vec<Action> {
             self.tell(Event::BlockHashRead { block, result: Ok(exists.then(|| format!("0x{block:064x}"))) })
         }
-    }
-
-    fn receipts(actions: &[Action]) -> Vec<(u64, WindowOutcome)> {
-        let receipt = |action: &Action| match action {
-            Action::Report(Report::Receipt(receipt)) => Some((receipt.window_start, receipt.outcome.clone())),
-            _ => None,
-        };
-        actions.iter().filter_map(receipt).collect()
     }
 
     #[test]
@@ -337,10 +329,8 @@ mod tests {
     #[test]
     fn a_window_that_a_false_head_ended_is_not_begun_again() {
         let mut scene = Scene::new();
-        scene.pass(BLOCK_MS);
         let high = HEAD + 100;
-        scene.head(high);
-        let ended = receipts(&scene.answer(high, true));
+        let ended = receipts(&scene.mislead(high));
         assert_eq!(ended.iter().map(|(window, _)| *window).collect::<Vec<_>>(), [WINDOW]);
         scene.pass(BLOCK_MS);
         assert_eq!(scene.head(HEAD + 1), [Action::ReadBlockHash(high)]);
@@ -372,8 +362,7 @@ mod tests {
     #[test]
     fn a_false_head_that_comes_in_time_makes_no_endpoint_right_that_is_behind() {
         let mut scene = Scene::new();
-        scene.pass(BLOCK_MS);
-        scene.head(HEAD + 2);
+        scene.walk([HEAD + 2]);
         let low = HEAD - 50_000;
         assert_eq!(scene.head(low), [Action::ReadBlockHash(HEAD + 2)]);
         assert!(scene.answer(HEAD + 2, false).contains(&Action::ReconnectChain), "another endpoint is asked");
@@ -402,10 +391,8 @@ mod tests {
     fn a_window_that_a_false_head_began_begins_again_with_its_first_block() {
         let next = WINDOW + 60;
         let mut scene = Scene::new();
-        scene.pass(BLOCK_MS);
-        scene.head(next);
         // One made-up hash confirms the head, and is taken for that of the window's first block.
-        assert_eq!(receipts(&scene.answer(next, true)).len(), 1);
+        assert_eq!(receipts(&scene.mislead(next)).len(), 1);
         scene.answer(next, true);
         assert_eq!(scene.machine.window_start(), Some(next));
         scene.pass(BLOCK_MS);
@@ -471,8 +458,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let mut scene = Scene::new();
-        scene.pass(BLOCK_MS);
-        scene.head(HEAD + 25);
+        scene.walk([HEAD + 25]);
         assert_eq!(scene.machine.state.mining.heads.suspect, Some(Head { number: 3_000_035 }));
         let actions = scene.answer(HEAD + 25, false);
         assert!(text(&actions).contains("announced block 3000035, which does not exist"), "{actions:?}");

@@ -3,7 +3,7 @@
 use grail_protocol::rollout::WindowContext;
 use grail_protocol::signature::Hotkey;
 
-use super::bench::{BLOCK_MS, WINDOW, kinds, signed_group, window_context};
+use super::bench::{BLOCK_MS, WINDOW, kinds, receipts, signed_group, window_context};
 use super::*;
 use crate::answers::{BucketError, Etag};
 use crate::seal::SealedGroup;
@@ -87,15 +87,6 @@ impl Run {
     }
 }
 
-fn receipts(actions: &[Action]) -> Vec<(u64, &WindowOutcome)> {
-    let receipt = |action: &'_ Action| matches!(action, Action::Report(Report::Receipt(_)));
-    let of = |action| match action {
-        &Action::Report(Report::Receipt(ref receipt)) => (receipt.window_start, &receipt.outcome),
-        other => panic!("{other:?}"),
-    };
-    actions.iter().filter(|action| receipt(action)).map(of).collect()
-}
-
 #[test]
 fn a_window_goes_from_its_first_head_to_its_receipt() {
     let (mut run, digest) = Run::uploading();
@@ -106,7 +97,7 @@ fn a_window_goes_from_its_first_head_to_its_receipt() {
     assert!(kinds(&done).contains(&"AppendJournal".to_owned()), "{done:?}");
     run.now_ms += 24 * BLOCK_MS;
     let actions = run.head(WINDOW + 30);
-    assert_eq!(receipts(&actions), [(WINDOW, &WindowOutcome::Uploaded)]);
+    assert_eq!(receipts(&actions), [(WINDOW, WindowOutcome::Uploaded)]);
     assert!(kinds(&actions).contains(&"CancelGroup".to_owned()));
     assert!(actions.contains(&Action::ReadBlockHash(WINDOW + 30)));
     assert_eq!(run.machine.window_start(), Some(WINDOW + 30));
@@ -119,7 +110,7 @@ fn a_process_that_must_stop_ends_its_upload_gives_the_receipt_and_exits() {
     assert!(kinds(&actions).contains(&"CancelGroup".to_owned()) && !actions.contains(&Action::Exit), "{actions:?}");
     run.written();
     let actions = run.found(WINDOW, &digest);
-    assert_eq!((receipts(&actions), actions.last()), (vec![(WINDOW, &WindowOutcome::Uploaded)], Some(&Action::Exit)));
+    assert_eq!((receipts(&actions), actions.last()), (vec![(WINDOW, WindowOutcome::Uploaded)], Some(&Action::Exit)));
     assert_eq!(run.tell(Event::TimerFired(Timer::Groups)), [Action::Exit], "it stays stopped");
     // No window is opened any more.
     run.now_ms += 30 * BLOCK_MS;
@@ -139,7 +130,7 @@ fn a_pending_file_is_settled_after_its_window_while_the_next_one_is_mined() {
     let actions = run.tell(Event::UploadAnswered { window_start: WINDOW, result: Err(unknown) });
     assert!(kinds(&actions).contains(&"ReadObject".to_owned()), "{actions:?}");
     let actions = run.found(WINDOW, &digest);
-    assert_eq!(receipts(&actions), [(WINDOW, &WindowOutcome::Uploaded)]);
+    assert_eq!(receipts(&actions), [(WINDOW, WindowOutcome::Uploaded)]);
 }
 
 #[test]
@@ -176,19 +167,19 @@ fn crashed(window_start: u64, is_closed: bool) -> Vec<JournalRecord> {
 
 #[test]
 fn the_window_of_a_crashed_process_goes_on_or_has_its_receipt() {
-    let outcome = &WindowOutcome::NothingReady;
+    let nothing = [(WINDOW, WindowOutcome::NothingReady)];
     let mut run = Run::started(crashed(WINDOW, false));
     assert_eq!(receipts(&run.head(WINDOW + 10)), [], "it continues");
     assert!(kinds(&run.hash(WINDOW, Some("0xaa"))).contains(&"Generate".to_owned()));
     let mut run = Run::started(crashed(WINDOW, false));
-    assert_eq!(receipts(&run.head(WINDOW + 40)), [(WINDOW, outcome)], "it is over");
+    assert_eq!(receipts(&run.head(WINDOW + 40)), nothing, "it is over");
     let mut run = Run::started(crashed(WINDOW + 30, false));
     assert_eq!(receipts(&run.head(WINDOW + 10)), [], "it is still to come");
     // Its hash is not known when it ends.
     let mut run = Run::started(crashed(WINDOW, false));
     run.head(WINDOW + 10);
     run.now_ms += 20 * BLOCK_MS;
-    assert_eq!(receipts(&run.head(WINDOW + 30)), [(WINDOW, outcome)]);
+    assert_eq!(receipts(&run.head(WINDOW + 30)), nothing);
     // A window that had its receipt is neither opened nor closed again.
     let mut run = Run::started(crashed(WINDOW, true));
     assert_eq!((receipts(&run.head(WINDOW + 10)), run.machine.window_start()), (vec![], None));

@@ -3,7 +3,7 @@
 use grail_verify::{Check, OwnFinding, Reason};
 
 use super::super::bench::{BLOCK_MS, WINDOW};
-use super::super::bench::{Bench, clean_groups, generated, kinds, signed_group, window_context};
+use super::super::bench::{Bench, clean_groups, generated, kinds, signed_group, timer_ms, window_context};
 use super::*;
 use crate::decisions::Decisions;
 
@@ -89,10 +89,7 @@ fn canceled(actions: &[Action]) -> Vec<(u32, u32)> {
 }
 
 fn timer(actions: &[Action]) -> Option<u64> {
-    actions.iter().find_map(|action| match action {
-        Action::SetTimer { timer: Timer::Groups, at_ms } => Some(*at_ms),
-        _ => None,
-    })
+    timer_ms(actions, Timer::Groups)
 }
 
 /// Returns the rollouts that are kept for the group that is ordered first, by index and tokens.
@@ -345,12 +342,7 @@ fn a_group_that_made_room_is_not_accepted_and_is_ordered_again_as_fresh() {
     assert_eq!(bed.ready(3, 0, &[]), []);
     bed.clean(0, 1);
     bed.clean(1, 0);
-    let actions = bed.order(FAR);
-    let ids = attempts(&actions, |action| match action {
-        Action::Generate(request) => Some(&request.id),
-        _ => None,
-    });
-    assert_eq!(ids, [(3, 1), (4, 0)], "the lower index first");
+    assert_eq!(bed.ordered(FAR), [(3, 1), (4, 0)], "the lower index first");
     // It is no retry: another one may take its place again.
     bed.fail(2, 0);
     bed.bench.now_ms += PAUSE_MS;

@@ -5,7 +5,7 @@ mod failures;
 use grail_protocol::python_json::Value;
 use grail_protocol::window_file::unpack_object;
 
-use super::super::bench::{BLOCK_MS, Bench, WINDOW, clean_groups, kinds};
+use super::super::bench::{BLOCK_MS, Bench, WINDOW, clean_groups, kinds, timer_ms};
 use super::super::receipt::WindowOutcome;
 use super::*;
 use crate::answers::{ChainError, JournalRecord};
@@ -135,10 +135,7 @@ fn unknown() -> BucketError {
 
 /// Returns when the retry timer fires.
 fn retry_ms(actions: &[Action]) -> Option<u64> {
-    actions.iter().find_map(|action| match action {
-        Action::SetTimer { timer: Timer::Retry, at_ms } => Some(*at_ms),
-        _ => None,
-    })
+    timer_ms(actions, Timer::Retry)
 }
 
 #[test]

@@ -54,14 +54,15 @@ impl Bed {
         self.bench.run(|cx| self.window.retry(cx))
     }
 
-    /// Makes the first group clean.
-    fn clean(&mut self) {
+    /// Makes a group clean after those before it. Returns the actions that follow once it is ready.
+    fn clean(&mut self, index: u32) -> Vec<Action> {
         self.advance();
-        let id = super::super::event::GroupId { window_start: WINDOW, generation: 0, index: 0, attempt: 0 };
-        let sealed = SealedGroup { rollouts: signed_group(0), generated: Vec::new().into(), findings: Vec::new() };
-        self.bench.run(|cx| self.window.groups.on_ready(cx, id.clone(), sealed));
+        let id = GroupId { window_start: WINDOW, generation: 0, index, attempt: 0 };
+        let sealed = SealedGroup { rollouts: signed_group(index), generated: Vec::new().into(), findings: Vec::new() };
+        let actions = self.bench.run(|cx| self.window.on_group_ready(cx, id.clone(), sealed));
         self.bench.run(|cx| self.window.groups.on_journaled(cx, &id));
-        assert_eq!(self.window.groups.clean_prefix(), 1);
+        assert_eq!(self.window.groups.clean_prefix(), index as usize + 1);
+        actions
     }
 
     fn outcome(&self) -> WindowOutcome {
@@ -140,7 +141,7 @@ fn a_hash_that_cannot_be_read_is_asked_for_again_after_an_eighth_of_a_block() {
 #[test]
 fn an_upload_waits_for_a_hash_that_may_change_and_not_for_one_that_is_final() {
     let mut bed = Bed::open();
-    bed.clean();
+    bed.clean(0);
     bed.bench.now_ms = END_MS - MARGIN_MS;
     assert!(kinds(&bed.advance()).contains(&"ReadBlockHash".to_owned()));
     assert_eq!(kinds(&bed.hash_read(Err(gone()))), ["Report", "SetTimer"]);
@@ -242,7 +243,7 @@ fn a_process_that_must_stop_uploads_and_generates_nothing_else() {
     bed.bench.stopping = true;
     assert_eq!(kinds(&bed.advance()), ["CancelGroup", "ClearTimer", "ClearTimer"]);
     let mut bed = Bed::open();
-    bed.clean();
+    bed.clean(0);
     bed.bench.stopping = true;
     assert!(kinds(&bed.advance()).contains(&"ReadBlockHash".to_owned()));
 }
@@ -259,7 +260,7 @@ fn nothing_is_generated_for_a_hotkey_that_is_not_registered() {
 fn the_receipt_says_how_the_window_ended() {
     let mut bed = Bed::open();
     assert_eq!(bed.outcome(), WindowOutcome::NothingReady);
-    bed.clean();
+    bed.clean(0);
     let receipt = bed.window.receipt(false);
     assert!(matches!(receipt.outcome, WindowOutcome::Lost(_)), "{receipt:?}");
     assert_eq!((receipt.groups_clean, receipt.groups_uploaded, receipt.read_back), (1, 0, false));
@@ -275,21 +276,13 @@ fn the_receipt_says_how_the_window_ended() {
 #[test]
 fn a_context_that_the_journal_refused_goes_before_the_next_group_and_the_next_file() {
     let mut bed = Bed::open();
-    let group = |bed: &mut Bed, index| {
-        bed.advance();
-        let id = GroupId { window_start: WINDOW, generation: 0, index, attempt: 0 };
-        let sealed = SealedGroup { rollouts: signed_group(index), generated: Vec::new().into(), findings: Vec::new() };
-        let actions = bed.bench.run(|cx| bed.window.on_group_ready(cx, id.clone(), sealed));
-        bed.bench.run(|cx| bed.window.groups.on_journaled(cx, &id));
-        entries(&actions)
-    };
     let answer = |bed: &mut Bed, is_durable| {
         bed.bench.run(|cx| bed.window.on_context_journaled(cx, is_durable));
     };
     answer(&mut bed, true);
-    assert_eq!(group(&mut bed, 0), ["group"]);
+    assert_eq!(entries(&bed.clean(0)), ["group"]);
     answer(&mut bed, false);
-    assert_eq!(group(&mut bed, 1), ["window", "group"]);
+    assert_eq!(entries(&bed.clean(1)), ["window", "group"]);
     bed.bench.now_ms = END_MS - MARGIN_MS;
     bed.advance();
     bed.bench.timing.set_head(Head { number: WINDOW + 28 }, bed.bench.now_ms);
