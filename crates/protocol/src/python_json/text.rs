@@ -4,22 +4,22 @@ use std::fmt::Write;
 
 use super::{Value, surrogate};
 
-/// `json.dumps(value, sort_keys=True, separators=(",", ":"))` with ASCII escapes.
-pub(super) fn canonical(value: &Value) -> String {
-    let mut out = String::new();
-    write_json(&mut out, value);
-    out
-}
+impl Value {
+    /// `json.dumps(x, sort_keys=True, separators=(",", ":"))`, with ASCII escapes.
+    pub fn canonical_text(&self) -> String {
+        let mut out = String::new();
+        write_json(&mut out, self);
+        out
+    }
 
-/// `str(value)`.
-pub(super) fn python_str(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        other => {
-            let mut out = String::new();
-            write_repr(&mut out, other);
-            out
+    /// `str(x)`: the value's text in an f-string.
+    pub fn python_str(&self) -> String {
+        let mut out = String::new();
+        match self {
+            Self::Text(text) => out.push_str(text),
+            other => write_repr(&mut out, other),
         }
+        out
     }
 }
 
