@@ -176,9 +176,3 @@ impl PythonRandom {
         self.state[i]
     }
 }
-
-impl std::fmt::Debug for PythonRandom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PythonRandom {{ next: {} }}", self.next)
-    }
-}
