@@ -199,10 +199,7 @@ impl FileCheck<'_> {
         // A group named by null is in no map of the validator's and counts as the first.
         let index = groups.order.get(&name).copied().unwrap_or(0);
         let outcome = self.join_and_check(inference, commit, index, holds);
-        let seed = match &outcome {
-            Err(NotJoined) => None,
-            Ok(_) => Some(self.canonical(index).problem.origin.seed.clone()),
-        };
+        let seed = outcome.is_some().then(|| self.canonical(index).problem.origin.seed.clone());
         let member = Member { commit, seed };
         match joined.iter_mut().find(|(known, _)| *known == name) {
             Some((_, members)) => members.push(member),
@@ -211,19 +208,20 @@ impl FileCheck<'_> {
         outcome.unwrap_or(RolloutOutcome::Skipped("the commit or its sat_problem is not an object"))
     }
 
+    /// Checks a rollout that joined its group; none if the validator throws before it checks anything.
     fn join_and_check(
         &self,
         inference: &Value,
         commit: &Value,
         index: u32,
         holds: &dyn Fn(SignatureClaim) -> bool,
-    ) -> Result<RolloutOutcome, NotJoined> {
+    ) -> Option<RolloutOutcome> {
         // The validator writes the canonical seed into the commit's problem, which throws if that has no fields.
         match commit {
             Value::Object(fields) if matches!(fields.get("sat_problem"), None | Some(Value::Object(_))) => {}
-            _ => return Err(NotJoined),
+            _ => return None,
         }
-        Ok(match self.hard_checks(inference, commit, index, holds) {
+        Some(match self.hard_checks(inference, commit, index, holds) {
             Err(stop) => stop.into(),
             Ok(probabilities) => match distribution::check(&probabilities) {
                 Ok(()) => RolloutOutcome::Valid,
@@ -275,9 +273,6 @@ impl FileCheck<'_> {
         rollout::claim(inference, self.memory).into_iter().chain(binding).collect()
     }
 }
-
-/// The rollout joined its group, but the validator threw before it checked anything.
-struct NotJoined;
 
 impl From<Stop> for RolloutOutcome {
     fn from(stop: Stop) -> Self {
