@@ -37,7 +37,7 @@ pub struct GroupLedger {
 
 struct Entry {
     work: Arc<GroupWork>,
-    reply: Option<Reply>,
+    reply: Reply,
     canceled: Arc<AtomicBool>,
     attempts: u32,
     rollouts: Vec<Rollout>,
@@ -70,14 +70,8 @@ impl GroupLedger {
         let first = work.streams.first();
         let key = (first.map_or(0, |s| s.window_start), first.map_or(0, |s| s.group), self.arrivals);
         self.arrivals += 1;
-        let entry = Entry {
-            work: Arc::new(work),
-            reply: Some(reply),
-            canceled,
-            attempts: 0,
-            rollouts: Vec::new(),
-            is_waiting: true,
-        };
+        let entry =
+            Entry { work: Arc::new(work), reply, canceled, attempts: 0, rollouts: Vec::new(), is_waiting: true };
         self.entries.insert(key, entry);
     }
 
@@ -205,14 +199,14 @@ impl GroupLedger {
             token_logprobs: rollout.token_logprobs,
             pass: rollout.pass.unwrap_or_default(),
         });
-        answer(reply, Ok(generated.collect()));
+        reply(Ok(generated.collect()));
     }
 
     /// The next group cannot be done at all.
     pub fn refuse_next(&mut self, error: CudaEngineError) {
         let waiting = self.entries.iter().find(|(_, entry)| entry.is_waiting).map(|(key, _)| *key);
         if let Some(entry) = waiting.and_then(|key| self.entries.remove(&key)) {
-            answer(entry.reply, Err(error));
+            (entry.reply)(Err(error));
         }
     }
 
@@ -237,14 +231,8 @@ impl GroupLedger {
         if entry.attempts >= ATTEMPTS_MAX
             && let Some(entry) = self.entries.remove(&key)
         {
-            answer(entry.reply, Err(error));
+            (entry.reply)(Err(error));
         }
-    }
-}
-
-fn answer(reply: Option<Reply>, outcome: Result<Vec<GeneratedRollout>, CudaEngineError>) {
-    if let Some(reply) = reply {
-        reply(outcome);
     }
 }
 
