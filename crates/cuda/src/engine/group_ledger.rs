@@ -20,6 +20,8 @@ const OPENING_GROUPS: usize = 16;
 
 /// The order in which groups are started: by window, index, and when they came.
 pub(super) type GroupKey = (u64, u32, u64);
+/// Names a group and the attempt, so that a late proof of an earlier attempt is recognized.
+pub(super) type AttemptKey = (GroupKey, u32);
 
 /// All unfinished groups. It only keeps count; it neither draws nor proves.
 #[derive(Default)]
@@ -54,8 +56,8 @@ struct Rollout {
 /// A rollout that has ended and is to be proved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
-    /// Names the group and the attempt, so that a late proof of an earlier attempt is recognized.
-    pub ticket: (u64, u32, u64, u32),
+    /// The group and the attempt.
+    pub ticket: AttemptKey,
     /// Its index in the group.
     pub index: usize,
     /// Prompt and completion.
@@ -86,9 +88,8 @@ impl GroupLedger {
     }
 
     /// Returns whether the group that this rollout belongs to is unfinished, and in the same attempt.
-    pub fn holds(&self, ticket: (u64, u32, u64, u32)) -> bool {
-        let (window, group, arrival, attempt) = ticket;
-        self.entries.get(&(window, group, arrival)).is_some_and(|entry| entry.attempts == attempt)
+    pub fn holds(&self, (key, attempt): AttemptKey) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.attempts == attempt)
     }
 
     /// Returns whether a rollout is being drawn.
@@ -176,14 +177,13 @@ impl GroupLedger {
             return None;
         }
         self.slots.remove(&slot);
-        let ticket = (key.0, key.1, key.2, entry.attempts);
+        let ticket = (key, entry.attempts);
         Some(Finished { ticket, index, tokens: rollout.tokens.clone(), work: entry.work.clone() })
     }
 
     /// Records the proof of a rollout, or its failure. Answers the waiting caller once the group is complete.
-    pub fn proved(&mut self, ticket: (u64, u32, u64, u32), index: usize, pass: Result<ProofPass, CudaEngineError>) {
-        let key = (ticket.0, ticket.1, ticket.2);
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.attempts == ticket.3) else { return };
+    pub fn proved(&mut self, (key, attempt): AttemptKey, index: usize, pass: Result<ProofPass, CudaEngineError>) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.attempts == attempt) else { return };
         match pass {
             Ok(pass) => entry.rollouts[index].pass = Some(pass),
             Err(error) => return self.retry(key, error),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, mpsc};
 
 use grail_protocol::generation::ProofPass;
 
-use super::group_ledger::Finished;
+use super::group_ledger::{AttemptKey, Finished};
 use super::pool::{Pool, sequence};
 use super::turns::Turns;
 use super::{CudaSettings, Message, ProofWatch};
@@ -18,7 +18,7 @@ use crate::weights::ExactWeights;
 
 /// Outcome of a rollout.
 pub(super) struct Proved {
-    pub(super) ticket: (u64, u32, u64, u32),
+    pub(super) ticket: AttemptKey,
     pub(super) index: usize,
     pub(super) pass: Result<ProofPass, CudaEngineError>,
 }
