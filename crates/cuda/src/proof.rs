@@ -245,10 +245,7 @@ impl Prover {
                 return Err(CudaEngineError::OrdersDiffer { first: first.tokens.len(), other: other.tokens.len() });
             }
         }
-        let chosen = match order {
-            Some(order) => self.chosen(order, layout.rows)?,
-            None => None,
-        };
+        let chosen = order.map(|order| self.chosen(order, layout.rows)).transpose()?.flatten();
         if chosen.is_none() && sequences.len() > 1 {
             return Err(CudaEngineError::OrdersDiffer { first: first.tokens.len(), other: layout.rows });
         }

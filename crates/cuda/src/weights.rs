@@ -93,10 +93,8 @@ impl ExactWeights {
         let embedding = loader.matrices(&["model.embed_tokens"], &[vocabulary], hidden)?;
         let layers = (0..config.layers).map(|index| loader.layer(config, index)).collect::<Result<_, _>>()?;
         let final_norm = loader.vector("model.norm", hidden)?;
-        let untied_head = match config.tied_embeddings {
-            true => None,
-            false => Some(loader.matrices(&["lm_head"], &[vocabulary], hidden)?),
-        };
+        let head = (!config.tied_embeddings).then(|| loader.matrices(&["lm_head"], &[vocabulary], hidden));
+        let untied_head = head.transpose()?;
         let frequencies = rotary::reference_frequencies(config.rope_theta, config.head_dim);
         let inverse_frequencies = Buffer::of(stream.device(), &frequencies, "the rotary frequencies")?;
         stream.synchronize()?;

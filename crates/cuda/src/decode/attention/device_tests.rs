@@ -163,11 +163,10 @@ fn rollouts_of_all_lengths_attend_to_shared_and_own_pages() {
     for group in [1, 2, 4, 8] {
         let Some(mut bench) = Bench::new(group) else { return };
         let lengths = [400, 333, 352, 700, 1, 32, 33, 31, 128, 129, 127, 256, 64, 65, 384, 385, 300, 310, 320, 321];
-        let groups = [(0, 320), (0, 320), (0, 320), (0, 320)];
         for (slot, tokens) in lengths.into_iter().enumerate() {
             // The first four are a group, the last four another; all others share nothing.
             let shares = match slot {
-                1..4 => groups[slot],
+                1..4 => (0, 320),
                 17..20 => (16, 288),
                 _ => (0, 0),
             };
