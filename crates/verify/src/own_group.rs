@@ -1,6 +1,6 @@
 //! The same rules over our own group, before its upload.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use grail_protocol::generation::{ProofPass, RecomputeError, Tokenizer};
 use grail_protocol::rollout::Rollout;
@@ -35,7 +35,7 @@ pub fn check_own_group(
     let values: Vec<_> = rollouts.iter().map(Rollout::to_value).collect();
     let known = Passes { rollouts, passes };
     let memory = &Memory::default();
-    let check = FileCheck { facts, tokenizer, recompute: &known, memory, were_batched: Cell::default() };
+    let check = FileCheck { facts, tokenizer, recompute: &known, memory, unverified: RefCell::default() };
     let Some(index) = rollouts.first().map(|rollout| rollout.rollout_group) else {
         return vec![OwnFinding { rollout: None, check: Check::Group, reason: Reason::GroupSize }];
     };
