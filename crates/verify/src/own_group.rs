@@ -40,23 +40,17 @@ pub fn check_own_group(
         return vec![OwnFinding { rollout: None, check: Check::Group, reason: Reason::GroupSize }];
     };
     let (outcomes, group) = check.group(&values, index);
-    let mut findings: Vec<OwnFinding> = outcomes
-        .into_iter()
-        .enumerate()
-        .filter_map(|(i, outcome)| {
-            let (check, reason) = match outcome {
-                RolloutOutcome::Valid => return None,
-                RolloutOutcome::Soft(reason) => (Check::Distribution, reason),
-                RolloutOutcome::Failed(check, reason) => (check, reason),
-                RolloutOutcome::Skipped(_) => (Check::Rollout, Reason::None),
-            };
-            Some(OwnFinding { rollout: Some(i as u32), check, reason })
-        })
-        .collect();
-    if let Some(reason) = group {
-        findings.push(OwnFinding { rollout: None, check: Check::Group, reason });
-    }
-    findings
+    let of_group = group.map(|reason| OwnFinding { rollout: None, check: Check::Group, reason });
+    let of_rollouts = outcomes.into_iter().enumerate().filter_map(|(i, outcome)| {
+        let (check, reason) = match outcome {
+            RolloutOutcome::Valid => return None,
+            RolloutOutcome::Soft(reason) => (Check::Distribution, reason),
+            RolloutOutcome::Failed(check, reason) => (check, reason),
+            RolloutOutcome::Skipped(_) => (Check::Rollout, Reason::None),
+        };
+        Some(OwnFinding { rollout: Some(i as u32), check, reason })
+    });
+    of_rollouts.chain(of_group).collect()
 }
 
 /// The passes that the engine gave, by the rollouts' tokens.
