@@ -220,15 +220,12 @@ fn check_shape(config: &Qwen3Config) -> Result<(), CudaError> {
     Ok(())
 }
 
-/// Returns the memory that the weights, in float32 and bfloat16, would take.
-///
-/// # Errors
-/// [`CudaError::OutOfMemory`] if the device has less, before anything is loaded.
-pub fn check_memory(config: &Qwen3Config, device: &Device, with_half: bool) -> Result<(), CudaError> {
+/// Fails if the device has less memory than the weights take, in float32 and bfloat16.
+pub(crate) fn check_memory(config: &Qwen3Config, device: &Device) -> Result<(), CudaError> {
     let layer =
         (config.query_size() * 2 + config.key_value_size() * 2 + 3 * config.intermediate_size) * config.hidden_size;
     let vocabulary = config.vocab_size * config.hidden_size * if config.tied_embeddings { 1 } else { 2 };
-    let bytes = ((layer * config.layers + vocabulary) * if with_half { 6 } else { 4 }) as u64;
+    let bytes = ((layer * config.layers + vocabulary) * 6) as u64;
     let (free, _) = device.memory()?;
     if bytes > free { Err(CudaError::OutOfMemory { what: "the weights", bytes }) } else { Ok(()) }
 }

@@ -119,7 +119,7 @@ impl Worker {
         let kernels = Rc::new(Kernels::load(&device, self.settings.kernel_cache.as_deref())?);
         let stream = Stream::new(&device, kernels.clone(), Priority::Normal)?;
         let mut model = Model::open(&self.settings.model)?;
-        check_memory(&model.config, &device, true)?;
+        check_memory(&model.config, &device)?;
         let exact = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
         drop(model);
         let half = Arc::new(HalfWeights::of(&exact, &stream)?);
