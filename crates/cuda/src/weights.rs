@@ -1,13 +1,13 @@
 //! A network's weights on a device: float32 for the proof, and bfloat16 made from them for decoding.
 
 mod files;
-mod rotary;
 mod source;
 
 pub use files::TensorFiles;
 pub use source::{Model, TensorSource};
 
 use grail_engine::Qwen3Config;
+use grail_engine::cpu::reference_frequencies;
 
 use super::driver::{Buffer, Device, DevicePtr, Grid, Stream};
 use super::error::{CudaEngineError, CudaError};
@@ -95,7 +95,7 @@ impl ExactWeights {
         let final_norm = loader.vector("model.norm", hidden)?;
         let head = (!config.tied_embeddings).then(|| loader.matrices(&["lm_head"], &[vocabulary], hidden));
         let untied_head = head.transpose()?;
-        let frequencies = rotary::reference_frequencies(config.rope_theta, config.head_dim);
+        let frequencies = reference_frequencies(config.rope_theta, config.head_dim);
         let inverse_frequencies = Buffer::of(stream.device(), &frequencies, "the rotary frequencies")?;
         stream.synchronize()?;
         Ok(Self { config: config.clone(), embedding, layers, final_norm, untied_head, inverse_frequencies })
