@@ -23,8 +23,8 @@ pub(crate) enum Stop {
     Skipped(&'static str),
 }
 
-/// `commit.get("rollout", {})`: what the miner claims about its completion. The object, or none if the field is missing;
-/// every look-up in a value without fields throws.
+/// `commit.get("rollout", {})`: what the miner claims about its completion. It is the object, or none if the field is
+/// missing; every look-up in a value without fields throws.
 pub(crate) struct Claims<'a>(Result<Option<&'a Value>, Throws>);
 
 impl<'a> Claims<'a> {

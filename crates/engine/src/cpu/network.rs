@@ -125,8 +125,8 @@ const QWEN3_4B: [u32; 64] = [
     0x3488a34f,
 ];
 
-/// Returns the rotary frequencies for a base and a head's length with the reference's bits, which are part of those of a
-/// proof: the table where they are known, else the formula.
+/// Returns the rotary frequencies for a base and a head's length, whose bits are part of a proof's: the table where the
+/// reference's are known, else the formula.
 pub fn reference_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
     match (theta, head_dim) {
         (5e6, 128) => QWEN3_4B.map(f32::from_bits).to_vec(),
