@@ -245,10 +245,7 @@ impl Prover {
                 return Err(CudaEngineError::OrdersDiffer { first: first.tokens.len(), other: other.tokens.len() });
             }
         }
-        let chosen = match order {
-            Some(order) => self.chosen(order, layout.rows)?,
-            None => None,
-        };
+        let chosen = order.map(|order| self.chosen(order, layout.rows)).transpose()?.flatten();
         if chosen.is_none() && sequences.len() > 1 {
             return Err(CudaEngineError::OrdersDiffer { first: first.tokens.len(), other: layout.rows });
         }
@@ -276,10 +273,8 @@ impl Prover {
     pub fn enqueue_sketches(&mut self, rows: usize, randomness: &str) -> Result<(), CudaEngineError> {
         let hidden = self.weights.config.hidden_size;
         if self.projected.as_deref() != Some(randomness) {
-            self.scratch.set_projection(
-                &self.lanes.main,
-                &projection(&r_vec(randomness, hidden).map_err(EngineError::from)?),
-            )?;
+            let vector = projection(&r_vec(randomness, hidden).map_err(EngineError::from)?);
+            self.lanes.main.upload(self.scratch.projection.address(), &vector)?;
             self.projected = Some(randomness.to_owned());
         }
         let places = Operands {

@@ -1,13 +1,13 @@
 //! A network's weights on a device: float32 for the proof, and bfloat16 made from them for decoding.
 
 mod files;
-mod rotary;
 mod source;
 
 pub use files::TensorFiles;
 pub use source::{Model, TensorSource};
 
 use grail_engine::Qwen3Config;
+use grail_engine::cpu::reference_frequencies;
 
 use super::driver::{Buffer, Device, DevicePtr, Grid, Stream};
 use super::error::{CudaEngineError, CudaError};
@@ -93,11 +93,9 @@ impl ExactWeights {
         let embedding = loader.matrices(&["model.embed_tokens"], &[vocabulary], hidden)?;
         let layers = (0..config.layers).map(|index| loader.layer(config, index)).collect::<Result<_, _>>()?;
         let final_norm = loader.vector("model.norm", hidden)?;
-        let untied_head = match config.tied_embeddings {
-            true => None,
-            false => Some(loader.matrices(&["lm_head"], &[vocabulary], hidden)?),
-        };
-        let frequencies = rotary::reference_frequencies(config.rope_theta, config.head_dim);
+        let head = (!config.tied_embeddings).then(|| loader.matrices(&["lm_head"], &[vocabulary], hidden));
+        let untied_head = head.transpose()?;
+        let frequencies = reference_frequencies(config.rope_theta, config.head_dim);
         let inverse_frequencies = Buffer::of(stream.device(), &frequencies, "the rotary frequencies")?;
         stream.synchronize()?;
         Ok(Self { config: config.clone(), embedding, layers, final_norm, untied_head, inverse_frequencies })
@@ -222,15 +220,12 @@ fn check_shape(config: &Qwen3Config) -> Result<(), CudaError> {
     Ok(())
 }
 
-/// Returns the memory that the weights, in float32 and bfloat16, would take.
-///
-/// # Errors
-/// [`CudaError::OutOfMemory`] if the device has less, before anything is loaded.
-pub fn check_memory(config: &Qwen3Config, device: &Device, with_half: bool) -> Result<(), CudaError> {
+/// Fails if the device has less memory than the weights take, in float32 and bfloat16.
+pub(crate) fn check_memory(config: &Qwen3Config, device: &Device) -> Result<(), CudaError> {
     let layer =
         (config.query_size() * 2 + config.key_value_size() * 2 + 3 * config.intermediate_size) * config.hidden_size;
     let vocabulary = config.vocab_size * config.hidden_size * if config.tied_embeddings { 1 } else { 2 };
-    let bytes = ((layer * config.layers + vocabulary) * if with_half { 6 } else { 4 }) as u64;
+    let bytes = ((layer * config.layers + vocabulary) * 6) as u64;
     let (free, _) = device.memory()?;
     if bytes > free { Err(CudaError::OutOfMemory { what: "the weights", bytes }) } else { Ok(()) }
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use grail_engine::CpuEngine;
-use grail_engine::sampling::{PROTOCOL_SAMPLING, Sampler};
+use grail_engine::sampling::Sampler;
 use grail_protocol::generation::{StreamKey, Tokenizer};
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
@@ -55,7 +55,7 @@ fn sampling(criterion: &mut Criterion) {
     for vocabulary in [512, 151_936] {
         // A permutation-like scatter of scores between −8 and 8.
         let logits: Vec<f32> = (0..vocabulary).map(|i| ((i * 7919) % 65_521) as f32 / 65_521.0 * 16.0 - 8.0).collect();
-        let mut sampler = Sampler::new(PROTOCOL_SAMPLING, vocabulary, &[1, 2, 3]);
+        let mut sampler = Sampler::new(vocabulary, &[1, 2, 3]);
         group.bench_function(format!("vocabulary_{vocabulary}"), |bencher| {
             bencher.iter(|| sampler.sample(black_box(&logits), black_box(0.37)));
         });

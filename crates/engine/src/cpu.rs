@@ -29,7 +29,7 @@ pub use attention::{KeyValueCache, Sequence};
 use generate::Decoded;
 pub use generate::SampledRollout;
 use memory_check::BitSum;
-pub use network::{Qwen3, inverse_frequencies};
+pub use network::{Qwen3, reference_frequencies};
 use prove::Start;
 
 /// A Qwen3 network with its tokenizer, ready to sample and prove.

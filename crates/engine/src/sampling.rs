@@ -52,10 +52,9 @@ pub struct Draw {
     pub logprob: f64,
 }
 
-/// The chain with the memory it needs: which tokens one rollout has seen.
+/// The chain with the protocol's settings and the memory it needs: which tokens one rollout has seen.
 #[derive(Debug, Clone)]
 pub struct Sampler {
-    settings: SamplingSettings,
     is_seen: Vec<bool>,
     seen: Vec<u32>,
     scores: Vec<f32>,
@@ -66,13 +65,9 @@ impl Sampler {
     ///
     /// # Panics
     /// If a token is not below `vocabulary`.
-    pub fn new(settings: SamplingSettings, vocabulary: usize, prompt: &[u32]) -> Self {
-        let mut sampler = Self {
-            settings,
-            is_seen: vec![false; vocabulary],
-            seen: Vec::new(),
-            scores: Vec::with_capacity(vocabulary),
-        };
+    pub fn new(vocabulary: usize, prompt: &[u32]) -> Self {
+        let (is_seen, scores) = (vec![false; vocabulary], Vec::with_capacity(vocabulary));
+        let mut sampler = Self { is_seen, seen: Vec::new(), scores };
         for token in prompt {
             sampler.observe(*token);
         }
@@ -86,10 +81,10 @@ impl Sampler {
     pub fn sample(&mut self, logits: &[f32], uniform: f64) -> Result<Draw, SamplingError> {
         self.scores.clear();
         self.scores.extend_from_slice(logits);
-        penalize(&mut self.scores, &self.seen, self.settings.repetition_penalty);
-        temper(&mut self.scores, self.settings.temperature);
-        let mut candidates = top_k(&self.scores, self.settings.top_k)?;
-        top_p(&mut candidates, self.settings.top_p);
+        penalize(&mut self.scores, &self.seen, PROTOCOL_SAMPLING.repetition_penalty);
+        temper(&mut self.scores, PROTOCOL_SAMPLING.temperature);
+        let mut candidates = top_k(&self.scores, PROTOCOL_SAMPLING.top_k)?;
+        top_p(&mut candidates, PROTOCOL_SAMPLING.top_p);
         let drawn = draw(&candidates, uniform);
         self.observe(drawn.token);
         Ok(drawn)

@@ -65,14 +65,17 @@ impl Checkpoint {
         let index = folder.join("model.safetensors.index.json");
         let whole = folder.join("model.safetensors");
         if whole.exists() || !index.exists() {
-            return Self::from_bytes(&read(&whole)?, &whole.display().to_string());
+            return Self::from_file(&whole);
         }
         let mut checkpoint = Self { origin: folder.display().to_string(), tensors: BTreeMap::new() };
         for part in parts(&read_json(&index)?, &index.display().to_string())? {
-            let path = folder.join(part);
-            checkpoint.tensors.extend(Self::from_bytes(&read(&path)?, &path.display().to_string())?.tensors);
+            checkpoint.tensors.extend(Self::from_file(&folder.join(part))?.tensors);
         }
         Ok(checkpoint)
+    }
+
+    fn from_file(path: &Path) -> Result<Self, EngineError> {
+        Self::from_bytes(&read_at_most(usize::MAX, path)?, &path.display().to_string())
     }
 }
 
@@ -126,14 +129,6 @@ fn float8(bits: u8) -> f32 {
 
 /// Longest JSON of a model folder: its configuration, tokenizer and index. Qwen3's tokenizer has 11 MB.
 pub const JSON_BYTES_MAX: usize = 64 << 20;
-
-/// Reads a file of a model folder.
-///
-/// # Errors
-/// [`EngineError::File`] with the path.
-pub fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
-    read_at_most(usize::MAX, path)
-}
 
 /// Reads a JSON file of a model folder, of at most [`JSON_BYTES_MAX`] bytes.
 ///

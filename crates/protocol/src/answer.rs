@@ -54,18 +54,20 @@ impl Answer {
             .or_else(|| span(&text, 0, SOLUTION_OPEN, SOLUTION_CLOSE));
         let inside = found.as_ref().map_or(&[][..], |span| &text[span.inner_start..span.inner_end]);
         let trailing = found.as_ref().map_or(0, |span| text.len() - span.after);
-        let bits: Vec<bool> = inside.iter().filter(|c| matches!(c, '0' | '1')).map(|c| *c == '1').collect();
+        let mut bits: Vec<bool> = inside.iter().filter(|c| matches!(c, '0' | '1')).map(|c| *c == '1').collect();
         let only_bits = inside.iter().all(|&c| matches!(c, '0' | '1') || is_python_space(c));
+        let bit_count = bits.len();
+        bits.resize(if inside.is_empty() { 0 } else { num_vars }, false);
         let single_pair = count(&text, SOLUTION_OPEN) == 1 && count(&text, SOLUTION_CLOSE) == 1;
         Self {
-            assignment: padded(&bits, if inside.is_empty() { 0 } else { num_vars }),
+            assignment: bits,
             text: inside.iter().collect(),
             has_thinking: thinking_end.is_some(),
             has_answer: found.is_some(),
-            strict: found.is_some() && single_pair && trailing == 0 && only_bits && bits.len() == num_vars,
+            strict: found.is_some() && single_pair && trailing == 0 && only_bits && bit_count == num_vars,
             trailing,
             only_bits,
-            bit_count: bits.len(),
+            bit_count,
         }
     }
 
@@ -137,8 +139,4 @@ fn matches_at(text: &[char], at: usize, tag: &str) -> bool {
 fn same_letter(pattern: char, c: char) -> bool {
     c.to_ascii_lowercase() == pattern
         || matches!((pattern, c), ('s', 'ſ') | ('k', '\u{212a}') | ('i', 'ı') | ('i', 'İ'))
-}
-
-fn padded(bits: &[bool], length: usize) -> Vec<bool> {
-    (0..length).map(|i| bits.get(i).copied().unwrap_or(false)).collect()
 }

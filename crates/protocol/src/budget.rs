@@ -74,7 +74,7 @@ impl Budget {
         D: Deserializer<'de>,
     {
         let meter = Meter { budget: self, held: Cell::new(0) };
-        T::deserialize(Metered { inner: deserializer, meter: &meter })
+        T::deserialize(meter.around(deserializer))
     }
 
     fn takes(&self, bytes: usize) -> bool {
@@ -89,7 +89,11 @@ struct Meter<'b> {
     held: Cell<usize>,
 }
 
-impl Meter<'_> {
+impl<'m> Meter<'m> {
+    fn around<T>(&'m self, inner: T) -> Metered<'m, T> {
+        Metered { inner, meter: self }
+    }
+
     fn spend<E: Error>(&self, bytes: usize) -> Result<(), E> {
         let held = self.held.get();
         if bytes <= held {
@@ -125,18 +129,11 @@ struct Metered<'m, T> {
     meter: &'m Meter<'m>,
 }
 
-impl<'m, T> Metered<'m, T> {
-    fn around<U>(&self, inner: U) -> Metered<'m, U> {
-        Metered { inner, meter: self.meter }
-    }
-}
-
 /// Passes calls of a deserializer on with a metered visitor.
 macro_rules! pass_on {
     ($($method:ident($($argument:ident: $type:ty),*);)*) => {
         $(fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            let visitor = self.around(visitor);
-            self.inner.$method($($argument,)* visitor)
+            self.inner.$method($($argument,)* self.meter.around(visitor))
         })*
     };
 }
@@ -236,13 +233,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Metered<'_, V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        let deserializer = self.around(deserializer);
-        self.inner.visit_some(deserializer)
+        self.inner.visit_some(self.meter.around(deserializer))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        let deserializer = self.around(deserializer);
-        self.inner.visit_newtype_struct(deserializer)
+        self.inner.visit_newtype_struct(self.meter.around(deserializer))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
@@ -254,8 +249,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Metered<'_, V> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        let access = self.around(access);
-        self.inner.visit_enum(access)
+        self.inner.visit_enum(self.meter.around(access))
     }
 }
 
@@ -263,8 +257,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Metered<'_, S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        let deserializer = self.around(deserializer);
-        self.inner.deserialize(deserializer)
+        self.inner.deserialize(self.meter.around(deserializer))
     }
 }
 
@@ -279,7 +272,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let element = self.inner.next_element_seed(Metered { inner: seed, meter: self.meter })?;
+        let element = self.inner.next_element_seed(self.meter.around(seed))?;
         if element.is_some() {
             let allocation = if self.is_begun { 0 } else { ALLOCATION_BYTES };
             self.is_begun = true;
@@ -309,7 +302,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         if size_of::<S::Value>() <= 1 {
             self.factor = 0;
         }
-        let key = self.inner.next_key_seed(Metered { inner: seed, meter: self.meter })?;
+        let key = self.inner.next_key_seed(self.meter.around(seed))?;
         if key.is_some() {
             self.meter.spend(self.factor * size_of::<S::Value>())?;
         }
@@ -317,7 +310,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let value = self.inner.next_value_seed(Metered { inner: seed, meter: self.meter })?;
+        let value = self.inner.next_value_seed(self.meter.around(seed))?;
         self.meter.spend(self.factor * size_of::<S::Value>())?;
         self.factor = self.factor.min(ENTRY_FACTOR);
         Ok(value)
@@ -333,9 +326,8 @@ impl<'de, 'm, A: EnumAccess<'de>> EnumAccess<'de> for Metered<'m, A> {
     type Variant = Metered<'m, A::Variant>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        let meter = self.meter;
-        let (value, variant) = self.inner.variant_seed(Metered { inner: seed, meter })?;
-        Ok((value, Metered { inner: variant, meter }))
+        let (value, variant) = self.inner.variant_seed(self.meter.around(seed))?;
+        Ok((value, self.meter.around(variant)))
     }
 }
 
@@ -347,13 +339,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Metered<'_, A> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        let seed = self.around(seed);
-        self.inner.newtype_variant_seed(seed)
+        self.inner.newtype_variant_seed(self.meter.around(seed))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        let visitor = self.around(visitor);
-        self.inner.tuple_variant(len, visitor)
+        self.inner.tuple_variant(len, self.meter.around(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -361,8 +351,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Metered<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        let visitor = self.around(visitor);
-        self.inner.struct_variant(fields, visitor)
+        self.inner.struct_variant(fields, self.meter.around(visitor))
     }
 }
 

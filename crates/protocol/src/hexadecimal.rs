@@ -1,26 +1,15 @@
 //! Hexadecimal text as the reference reads it.
 
-use std::fmt;
-
 /// Why a text is not hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HexError {
     /// Nothing is left once white space and prefixes are gone.
+    #[error("the hexadecimal text is empty; give at least one digit")]
     Empty,
     /// A character that is no hex digit.
+    #[error("{0:?} is not a hexadecimal digit; use 0-9 and a-f")]
     Digit(char),
 }
-
-impl fmt::Display for HexError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => write!(f, "the hexadecimal text is empty; give at least one digit"),
-            Self::Digit(c) => write!(f, "{c:?} is not a hexadecimal digit; use 0-9 and a-f"),
-        }
-    }
-}
-
-impl std::error::Error for HexError {}
 
 /// Randomness text to bytes: strip white space, remove every `0x`/`0X`, pad an odd length with one `0`, decode.
 ///

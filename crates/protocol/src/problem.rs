@@ -31,9 +31,7 @@ impl ProblemSeed {
         let material = format!("{hotkey}:{block_hash}:{index}");
         let seed = hex::encode(Sha256::digest(format!("seed|{material}")));
         let digest: [u8; 32] = Sha256::digest(format!("diff|{material}")).into();
-        let head = u64::from_be_bytes([
-            digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
-        ]);
+        let head = u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"));
         // CPython divides the exact integer by 2^64, which rounds once, as this conversion does.
         let unit = head as f64 / 18_446_744_073_709_551_616.0;
         Self { seed, difficulty: 0.3 + 0.6 * unit }

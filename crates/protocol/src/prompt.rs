@@ -1,7 +1,5 @@
 //! The prompt, to the byte.
 
-use std::fmt::Write;
-
 use crate::problem::Problem;
 
 /// Opens the working-out; the prompt ends with it.
@@ -25,14 +23,10 @@ pub fn problem_text(problem: &Problem) -> String {
     let seed_head: String = problem.origin.seed.chars().take(8).collect();
     let mut text =
         format!("SAT Problem:\nSAT Problem (seed: {seed_head}...):\nVariables: {}\nClauses:\n", problem.num_vars);
+    let literal = |literal: &i32| format!("{}x{}", if *literal < 0 { "NOT " } else { "" }, literal.unsigned_abs());
     for clause in &problem.clauses {
-        text.push_str("  (");
-        for (i, literal) in clause.iter().enumerate() {
-            let joint = if i > 0 { " OR " } else { "" };
-            let negation = if *literal < 0 { "NOT " } else { "" };
-            write!(text, "{joint}{negation}x{}", literal.unsigned_abs()).expect("writing to a String cannot fail");
-        }
-        text.push_str(")\n");
+        let literals: Vec<String> = clause.iter().map(literal).collect();
+        text += &format!("  ({})\n", literals.join(" OR "));
     }
     text.push_str(
         "\nProvide your final assignment between <SOLUTION></SOLUTION> as space-separated 0/1 values for x1..xN \

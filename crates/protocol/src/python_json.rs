@@ -138,16 +138,6 @@ impl Value {
             Self::Object(_) => "an object",
         }
     }
-
-    /// `json.dumps(x, sort_keys=True, separators=(",", ":"))`.
-    pub fn canonical_text(&self) -> String {
-        text::canonical(self)
-    }
-
-    /// `str(x)`: the value's text in an f-string.
-    pub fn python_str(&self) -> String {
-        text::python_str(self)
-    }
 }
 
 /// Python's `==`: numbers compare by value whatever their type, `True == 1`, NaN equals nothing.

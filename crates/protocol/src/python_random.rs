@@ -83,28 +83,12 @@ impl PythonRandom {
 
     fn pool(&mut self, population: usize, count: usize) -> Vec<usize> {
         let mut pool: Vec<usize> = (0..population).collect();
-        (0..count)
-            .map(|i| {
-                let j = self.below(population - i);
-                let chosen = pool[j];
-                pool[j] = pool[population - i - 1];
-                chosen
-            })
-            .collect()
+        (0..count).map(|_| pool.swap_remove(self.below(pool.len()))).collect()
     }
 
     fn set(&mut self, population: usize, count: usize) -> Vec<usize> {
         let mut seen = std::collections::BTreeSet::new();
-        (0..count)
-            .map(|_| {
-                loop {
-                    let j = self.below(population);
-                    if seen.insert(j) {
-                        return j;
-                    }
-                }
-            })
-            .collect()
+        std::iter::repeat_with(|| self.below(population)).filter(|j| seen.insert(*j)).take(count).collect()
     }
 
     /// Returns a number below `limit` by rejection, as `_randbelow_with_getrandbits`.
@@ -174,11 +158,5 @@ impl PythonRandom {
         self.state[i] = self.state[middle] ^ y >> 1 ^ odd;
         self.next = i + 1;
         self.state[i]
-    }
-}
-
-impl std::fmt::Debug for PythonRandom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PythonRandom {{ next: {} }}", self.next)
     }
 }

@@ -110,12 +110,7 @@ fn shake(label: &[u8], parts: &[&[u8]], length: usize) -> Vec<u8> {
     let mut hash = Shake256::default();
     hash.update(label);
     hash.update(b"||");
-    for (i, part) in parts.iter().enumerate() {
-        if i > 0 {
-            hash.update(b"||");
-        }
-        hash.update(part);
-    }
+    hash.update(&parts.join(&b"||"[..]));
     let mut output = vec![0; length];
     hash.finalize_xof().read(&mut output);
     output

@@ -291,9 +291,7 @@ pub fn assemble_group(
     if generated.len() != PROTOCOL.rollouts_per_group {
         return Err(AssembleError::Count { expected: PROTOCOL.rollouts_per_group, found: generated.len() });
     }
-    for (i, rollout) in generated.iter().enumerate() {
-        check_shape(i, rollout)?;
-    }
+    generated.iter().enumerate().try_for_each(|(i, rollout)| check_shape(i, rollout))?;
     let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, origin.group);
     let answers: Vec<Answer> = generated
         .iter()

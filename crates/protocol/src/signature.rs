@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::constants::PROTOCOL;
-use crate::hexadecimal::HexError;
+use crate::hexadecimal::{HexError, bytes_fromhex};
 use crate::randomness::hash_u32s;
 
 pub use batch::SignatureClaim;
@@ -54,7 +54,9 @@ impl Hotkey {
     /// [`KeyError::Address`] if alphabet, length, prefix or checksum are off.
     pub fn from_ss58(address: &str) -> Result<Self, KeyError> {
         let wrong = || KeyError::Address(address.chars().take(64).collect());
-        let bytes = base58_decode(address).ok_or_else(wrong)?;
+        // An address has 48 characters; a longer text is refused before the quadratic decoding.
+        let decoded = if address.len() > 64 { None } else { bs58::decode(address).into_vec().ok() };
+        let bytes = decoded.ok_or_else(wrong)?;
         let (body, checksum) = bytes.split_at_checked(33).ok_or_else(wrong)?;
         let key: [u8; 32] = body[1..].try_into().map_err(|_| wrong())?;
         if body[0] != PROTOCOL.ss58_prefix || checksum != ss58_checksum(body) {
@@ -69,7 +71,7 @@ impl Hotkey {
         body.extend_from_slice(&self.0);
         let checksum = ss58_checksum(&body);
         body.extend_from_slice(&checksum);
-        base58_encode(&body)
+        bs58::encode(&body).into_string()
     }
 
     /// Returns whether `signature` (64 bytes) is this key's over `message`, or over `<Bytes>message</Bytes>` as wallets
@@ -128,12 +130,7 @@ impl std::fmt::Debug for Keypair {
 pub fn signed_text_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     match text.strip_prefix("0x") {
         None => Ok(text.as_bytes().to_vec()),
-        Some(mut digits) => {
-            while let Some(rest) = digits.strip_prefix("0x") {
-                digits = rest;
-            }
-            crate::hexadecimal::bytes_fromhex(digits)
-        }
+        Some(digits) => bytes_fromhex(digits.trim_start_matches("0x")),
     }
 }
 
@@ -192,13 +189,4 @@ impl rand_core::CryptoRng for NoOutsideEntropy {}
 fn ss58_checksum(body: &[u8]) -> [u8; 2] {
     let digest = blake2::Blake2b512::new().chain_update(b"SS58PRE").chain_update(body).finalize();
     [digest[0], digest[1]]
-}
-
-fn base58_decode(text: &str) -> Option<Vec<u8>> {
-    // An address has 48 characters; a longer text is refused before the quadratic decoding.
-    if text.len() > 64 { None } else { bs58::decode(text).into_vec().ok() }
-}
-
-fn base58_encode(bytes: &[u8]) -> String {
-    bs58::encode(bytes).into_string()
 }

@@ -23,30 +23,22 @@ pub(crate) enum Stop {
     Skipped(&'static str),
 }
 
-/// `commit.get("rollout", {})`: what the miner claims about its completion.
-pub(crate) enum Claims<'a> {
-    /// The object, or none if the field is missing.
-    Object(Option<&'a Value>),
-    /// A value without fields: every look-up in it throws.
-    Odd,
-}
+/// `commit.get("rollout", {})`: what the miner claims about its completion. It is the object, or none if the field is
+/// missing; every look-up in a value without fields throws.
+pub(crate) struct Claims<'a>(Result<Option<&'a Value>, Throws>);
 
 impl<'a> Claims<'a> {
     /// Returns the claims of a commit.
     pub(crate) fn of(commit: &'a Value) -> Self {
         match commit.get("rollout") {
-            None => Self::Object(None),
-            Some(object @ Value::Object(_)) => Self::Object(Some(object)),
-            Some(_) => Self::Odd,
+            claims @ (None | Some(Value::Object(_))) => Self(Ok(claims)),
+            Some(_) => Self(Err(Throws)),
         }
     }
 
     /// `rollout.get(key)`; the error means that the look-up throws.
     pub(crate) fn get(&self, key: &str) -> Result<Option<&'a Value>, Throws> {
-        match self {
-            Self::Object(object) => Ok(object.and_then(|object| object.get(key))),
-            Self::Odd => Err(Throws),
-        }
+        self.0.map(|object| object.and_then(|object| object.get(key)))
     }
 
     /// `int(rollout.get(key, 0) or 0)`.

@@ -24,13 +24,8 @@ pub struct Judge {
     hotkey: String,
     recompute: Recomputed,
     memory: Memory,
-    /// The file that was read last, for the oracle and the validator alike.
-    read: RefCell<Option<ReadFile>>,
-}
-
-struct ReadFile {
-    bytes: Vec<u8>,
-    document: Rc<Value>,
+    /// The bytes and the document of the file that was read last, for the oracle and the validator alike.
+    read: RefCell<Option<(Vec<u8>, Rc<Value>)>>,
 }
 
 /// Result of judging a file.
@@ -128,11 +123,11 @@ impl Judge {
     /// Returns the document of a file; none if it cannot be read.
     fn document(&self, bytes: &[u8]) -> Option<Rc<Value>> {
         let mut read = self.read.borrow_mut();
-        if let Some(file) = read.as_ref().filter(|file| file.bytes == bytes) {
-            return Some(file.document.clone());
+        if let Some((_, document)) = read.as_ref().filter(|(known, _)| *known == bytes) {
+            return Some(document.clone());
         }
         let document = Rc::new(unpack_object(bytes).ok()?);
-        *read = Some(ReadFile { bytes: bytes.to_vec(), document: document.clone() });
+        *read = Some((bytes.to_vec(), document.clone()));
         Some(document)
     }
 }

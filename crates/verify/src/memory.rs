@@ -39,12 +39,8 @@ impl Memory {
 
     /// Returns the key of an address.
     pub(crate) fn hotkey(&self, address: &str) -> Option<Hotkey> {
-        if let Some(known) = self.addresses.borrow().get(address) {
-            return *known;
-        }
-        let hotkey = Hotkey::from_ss58(address).ok();
-        self.addresses.borrow_mut().insert(address.to_owned(), hotkey);
-        hotkey
+        let read = || Hotkey::from_ss58(address).ok();
+        *self.addresses.borrow_mut().entry(address.to_owned()).or_insert_with(read)
     }
 
     /// Returns whether a signature is known to hold.

@@ -1,6 +1,6 @@
 //! The same rules over our own group, before its upload.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use grail_protocol::generation::{ProofPass, RecomputeError, Tokenizer};
 use grail_protocol::rollout::Rollout;
@@ -35,28 +35,22 @@ pub fn check_own_group(
     let values: Vec<_> = rollouts.iter().map(Rollout::to_value).collect();
     let known = Passes { rollouts, passes };
     let memory = &Memory::default();
-    let check = FileCheck { facts, tokenizer, recompute: &known, memory, were_batched: Cell::default() };
+    let check = FileCheck { facts, tokenizer, recompute: &known, memory, unverified: RefCell::default() };
     let Some(index) = rollouts.first().map(|rollout| rollout.rollout_group) else {
         return vec![OwnFinding { rollout: None, check: Check::Group, reason: Reason::GroupSize }];
     };
     let (outcomes, group) = check.group(&values, index);
-    let mut findings: Vec<OwnFinding> = outcomes
-        .into_iter()
-        .enumerate()
-        .filter_map(|(i, outcome)| {
-            let (check, reason) = match outcome {
-                RolloutOutcome::Valid => return None,
-                RolloutOutcome::Soft(reason) => (Check::Distribution, reason),
-                RolloutOutcome::Failed(check, reason) => (check, reason),
-                RolloutOutcome::Skipped(_) => (Check::Rollout, Reason::None),
-            };
-            Some(OwnFinding { rollout: Some(i as u32), check, reason })
-        })
-        .collect();
-    if let Some(reason) = group {
-        findings.push(OwnFinding { rollout: None, check: Check::Group, reason });
-    }
-    findings
+    let of_group = group.map(|reason| OwnFinding { rollout: None, check: Check::Group, reason });
+    let of_rollouts = outcomes.into_iter().enumerate().filter_map(|(i, outcome)| {
+        let (check, reason) = match outcome {
+            RolloutOutcome::Valid => return None,
+            RolloutOutcome::Soft(reason) => (Check::Distribution, reason),
+            RolloutOutcome::Failed(check, reason) => (check, reason),
+            RolloutOutcome::Skipped(_) => (Check::Rollout, Reason::None),
+        };
+        Some(OwnFinding { rollout: Some(i as u32), check, reason })
+    });
+    of_rollouts.chain(of_group).collect()
 }
 
 /// The passes that the engine gave, by the rollouts' tokens.

@@ -2,7 +2,7 @@
 //!
 //! A rollout on which a check of the reference throws is skipped: it is neither valid nor failed.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -73,7 +73,7 @@ pub fn verify_remembering(
 ) -> Report {
     let mut rollouts = Vec::new();
     let verdict = match inferences_of(document, facts) {
-        Ok(inferences) => FileCheck { facts, tokenizer, recompute, memory, were_batched: Cell::default() }
+        Ok(inferences) => FileCheck { facts, tokenizer, recompute, memory, unverified: RefCell::default() }
             .run(inferences, scope, &mut rollouts)
             .unwrap_or_else(Verdict::GaveUp),
         Err(verdict) => verdict,
@@ -112,8 +112,8 @@ pub(crate) struct FileCheck<'a> {
     pub(crate) tokenizer: &'a dyn Tokenizer,
     pub(crate) recompute: &'a dyn Recompute,
     pub(crate) memory: &'a Memory,
-    /// Whether all signatures were tried at once.
-    pub(crate) were_batched: Cell<bool>,
+    /// The drawn rollouts, until all their signatures are tried at once.
+    pub(crate) unverified: RefCell<Vec<&'a Value>>,
 }
 
 /// A rollout that joined its group: its commit, and the canonical seed if it got as far as being given one.
@@ -132,8 +132,8 @@ struct Tally {
     failure: Option<Failure>,
 }
 
-impl FileCheck<'_> {
-    fn run(&self, inferences: &[Value], scope: Scope, reports: &mut Vec<RolloutReport>) -> Result<Verdict, GiveUp> {
+impl<'a> FileCheck<'a> {
+    fn run(&self, inferences: &'a [Value], scope: Scope, reports: &mut Vec<RolloutReport>) -> Result<Verdict, GiveUp> {
         let groups = Groups::of(inferences)?;
         let positions = match scope {
             Scope::Everything => (0..inferences.len()).collect(),
@@ -147,13 +147,13 @@ impl FileCheck<'_> {
         let mut nonces = Nonces::default();
         let mut joined: Vec<(String, Vec<Member<'_>>)> = Vec::new();
         let drawn: Vec<&Value> = positions.iter().map(|position| &inferences[*position]).collect();
+        self.unverified.replace(drawn.clone());
         let commits = drawn.iter().filter_map(|inference| inference.get("commit"));
         let next = commits.filter_map(|commit| tokens::check(commit, &self.facts.limits).ok());
         self.recompute.expect(next.collect());
-        for (position, inference) in positions.into_iter().zip(&drawn) {
+        for (position, inference) in positions.into_iter().zip(drawn) {
             tally.checked += usize::from(tally.failure.is_none());
-            let holds = |claim| self.holds(claim, &drawn);
-            let outcome = self.rollout(inference, &groups, &mut nonces, &mut joined, &holds);
+            let outcome = self.rollout(inference, &groups, &mut nonces, &mut joined);
             tally.note(position, inference, &outcome, soft_limit);
             reports.push(RolloutReport { position, outcome });
             if tally.failure.is_some() && scope == Scope::Validator {
@@ -167,42 +167,34 @@ impl FileCheck<'_> {
     }
 
     /// Returns the rollouts of one group at position `index`, each by itself, and the group as a whole.
-    pub(crate) fn group(&self, inferences: &[Value], index: u32) -> (Vec<RolloutOutcome>, Option<Reason>) {
+    pub(crate) fn group(&self, inferences: &'a [Value], index: u32) -> (Vec<RolloutOutcome>, Option<Reason>) {
         let name = inferences.first().and_then(|first| first.get("rollout_group")).map(Value::python_str);
         let groups = Groups::single(name.unwrap_or_default(), index);
         let (mut nonces, mut joined) = (Nonces::default(), Vec::new());
-        let drawn: Vec<&Value> = inferences.iter().collect();
-        let holds = |claim| self.holds(claim, &drawn);
-        let rollout = |inference| self.rollout(inference, &groups, &mut nonces, &mut joined, &holds);
+        self.unverified.replace(inferences.iter().collect());
+        let rollout = |inference| self.rollout(inference, &groups, &mut nonces, &mut joined);
         let outcomes = inferences.iter().map(rollout).collect();
-        let failure = match group_failure(&joined) {
-            Ok(failure) => failure.map(|failure| failure.reason),
-            Err(_) => Some(Reason::None),
-        };
-        (outcomes, failure)
+        let failure = group_failure(&joined).map(|failure| failure.map(|failure| failure.reason));
+        (outcomes, failure.unwrap_or(Some(Reason::None)))
     }
 
     /// Returns everything about one rollout.
-    fn rollout<'a>(
+    fn rollout(
         &self,
         inference: &'a Value,
         groups: &Groups,
         nonces: &mut Nonces,
         joined: &mut Vec<(String, Vec<Member<'a>>)>,
-        holds: &dyn Fn(SignatureClaim) -> bool,
     ) -> RolloutOutcome {
-        if let Err(stop) = rollout::check(inference, self.facts, nonces, self.memory, holds) {
+        if let Err(stop) = rollout::check(inference, self.facts, nonces, self.memory, &|claim| self.holds(claim)) {
             return stop.into();
         }
         let commit = inference.get("commit").unwrap_or(&NULL);
         let name = inference.get("rollout_group").unwrap_or(&NULL).python_str();
         // A group named by null is in no map of the validator's and counts as the first.
         let index = groups.order.get(&name).copied().unwrap_or(0);
-        let outcome = self.join_and_check(inference, commit, index, holds);
-        let seed = match &outcome {
-            Err(NotJoined) => None,
-            Ok(_) => Some(self.canonical(index).problem.origin.seed.clone()),
-        };
+        let outcome = self.join_and_check(inference, commit, index);
+        let seed = outcome.is_some().then(|| self.canonical(index).problem.origin.seed.clone());
         let member = Member { commit, seed };
         match joined.iter_mut().find(|(known, _)| *known == name) {
             Some((_, members)) => members.push(member),
@@ -211,19 +203,14 @@ impl FileCheck<'_> {
         outcome.unwrap_or(RolloutOutcome::Skipped("the commit or its sat_problem is not an object"))
     }
 
-    fn join_and_check(
-        &self,
-        inference: &Value,
-        commit: &Value,
-        index: u32,
-        holds: &dyn Fn(SignatureClaim) -> bool,
-    ) -> Result<RolloutOutcome, NotJoined> {
+    /// Checks a rollout that joined its group; none if the validator throws before it checks anything.
+    fn join_and_check(&self, inference: &Value, commit: &Value, index: u32) -> Option<RolloutOutcome> {
         // The validator writes the canonical seed into the commit's problem, which throws if that has no fields.
         match commit {
             Value::Object(fields) if matches!(fields.get("sat_problem"), None | Some(Value::Object(_))) => {}
-            _ => return Err(NotJoined),
+            _ => return None,
         }
-        Ok(match self.hard_checks(inference, commit, index, holds) {
+        Some(match self.hard_checks(inference, commit, index) {
             Err(stop) => stop.into(),
             Ok(probabilities) => match distribution::check(&probabilities) {
                 Ok(()) => RolloutOutcome::Valid,
@@ -233,17 +220,12 @@ impl FileCheck<'_> {
     }
 
     /// Checks 2 to 7; gives the probabilities of the completion's tokens for the soft check.
-    fn hard_checks(
-        &self,
-        inference: &Value,
-        commit: &Value,
-        index: u32,
-        holds: &dyn Fn(SignatureClaim) -> bool,
-    ) -> Result<Vec<f64>, Stop> {
+    fn hard_checks(&self, inference: &Value, commit: &Value, index: u32) -> Result<Vec<f64>, Stop> {
         let tokens = tokens::check(commit, &self.facts.limits)?;
         let listed = inference.get("proof").unwrap_or(&NULL);
         let hotkey = self.memory.hotkey(&self.facts.hotkey);
-        let pass = proof::check(commit, listed, &tokens, self.facts, self.recompute, hotkey, holds)?;
+        let holds = |claim| self.holds(claim);
+        let pass = proof::check(commit, listed, &tokens, self.facts, self.recompute, hotkey, &holds)?;
         let canonical = self.canonical(index);
         problem::check(commit, &canonical.problem)?;
         let completion_length = prompt_check::check(commit, &tokens, &canonical.prompt)?;
@@ -259,9 +241,9 @@ impl FileCheck<'_> {
     }
 
     /// Returns whether a signature holds; the first check verifies those of all drawn rollouts at once.
-    fn holds(&self, claim: SignatureClaim, drawn: &[&Value]) -> bool {
-        if !self.memory.knows(&claim) && !self.were_batched.replace(true) {
-            self.memory.learn(drawn.iter().flat_map(|inference| self.claims(inference)).collect());
+    fn holds(&self, claim: SignatureClaim) -> bool {
+        if !self.memory.knows(&claim) && !self.unverified.borrow().is_empty() {
+            self.memory.learn(self.unverified.take().iter().flat_map(|inference| self.claims(inference)).collect());
         }
         self.memory.holds(claim)
     }
@@ -275,9 +257,6 @@ impl FileCheck<'_> {
         rollout::claim(inference, self.memory).into_iter().chain(binding).collect()
     }
 }
-
-/// The rollout joined its group, but the validator threw before it checked anything.
-struct NotJoined;
 
 impl From<Stop> for RolloutOutcome {
     fn from(stop: Stop) -> Self {

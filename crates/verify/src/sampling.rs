@@ -98,15 +98,12 @@ pub(crate) fn select_in(
 ///
 /// `active` holds each active miner's address and how often it was checked before.
 pub fn select_miners<'a>(active: &[(&'a str, u32)], block_hash: &str) -> Vec<&'a str> {
-    let mut ranked: Vec<_> = active
-        .iter()
-        .map(|&(hotkey, checked)| {
-            let digest: [u8; 32] = Sha256::digest(format!("{block_hash}:{hotkey}")).into();
-            (checked, digest[..8].to_vec(), hotkey)
-        })
-        .collect();
-    ranked.sort();
-    ranked.into_iter().take(MINERS_MAX).map(|(_, _, hotkey)| hotkey).collect()
+    let mut ranked = active.to_vec();
+    ranked.sort_by_cached_key(|&(hotkey, checked)| {
+        let digest: [u8; 32] = Sha256::digest(format!("{block_hash}:{hotkey}")).into();
+        (checked, digest[..8].to_vec(), hotkey)
+    });
+    ranked.into_iter().take(MINERS_MAX).map(|(hotkey, _)| hotkey).collect()
 }
 
 /// sha256 over the sha256 of each member's canonical commit text, in file order.

@@ -114,9 +114,6 @@ macro_rules! names {
         }
 
         impl $name {
-            /// Every value, in the order of the checks.
-            pub const ALL: &[Self] = &[$(Self::$item,)*];
-
             /// Returns the reference's name.
             pub const fn name(self) -> &'static str {
                 match self {

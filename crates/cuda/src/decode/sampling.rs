@@ -18,7 +18,6 @@ const CANDIDATES_MAX: usize = 2048;
 
 /// State per slot, results per row.
 pub(super) struct Sampling {
-    settings: SamplingSettings,
     vocabulary: usize,
     /// A bit per token and slot.
     seen: Buffer<u32>,
@@ -33,7 +32,6 @@ impl Sampling {
     pub(super) fn new(device: &Device, config: &Qwen3Config, slots: usize) -> Result<Self, CudaError> {
         let room = |len| Buffer::zeroed(device, len, "the sampling state");
         Ok(Self {
-            settings: PROTOCOL_SAMPLING,
             vocabulary: config.vocab_size,
             seen: room(slots * config.vocab_size.div_ceil(32))?,
             keys: room(2 * slots)?,
@@ -70,7 +68,7 @@ impl Sampling {
         rows: &Rows,
         count: usize,
     ) -> Result<(), CudaError> {
-        let SamplingSettings { repetition_penalty, temperature, top_k, top_p } = self.settings;
+        let SamplingSettings { repetition_penalty, temperature, top_k, top_p } = PROTOCOL_SAMPLING;
         let arguments: [Argument; 14] = [
             logits.into(),
             (stride as u64).into(),

@@ -11,10 +11,8 @@ use crate::error::CudaError;
 #[derive(Debug, Clone)]
 pub struct Device {
     context: Arc<CudaContext>,
-    ordinal: usize,
     name: String,
     capability: (i32, i32),
-    multiprocessors: u32,
 }
 
 /// Returns how many devices there are; 0 if there is no driver.
@@ -51,17 +49,10 @@ impl Device {
         let asked = |error| driver_error("asking for the device's properties", error);
         let name = context.name().map_err(asked)?;
         let capability = context.compute_capability().map_err(asked)?;
-        let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-        let multiprocessors = context.attribute(multiprocessors).map_err(asked)? as u32;
         if capability < (8, 0) {
             return Err(CudaError::TooOld { name, major: capability.0, minor: capability.1 });
         }
-        Ok(Self { context, ordinal, name, capability, multiprocessors })
-    }
-
-    /// Returns its number.
-    pub fn ordinal(&self) -> usize {
-        self.ordinal
+        Ok(Self { context, name, capability })
     }
 
     /// Returns its name, as the driver gives it.
@@ -72,11 +63,6 @@ impl Device {
     /// Major and minor compute capability.
     pub fn capability(&self) -> (i32, i32) {
         self.capability
-    }
-
-    /// Returns how many multiprocessors it has.
-    pub fn multiprocessors(&self) -> u32 {
-        self.multiprocessors
     }
 
     /// Returns free and total bytes of its memory.

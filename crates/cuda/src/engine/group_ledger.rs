@@ -20,6 +20,8 @@ const OPENING_GROUPS: usize = 16;
 
 /// The order in which groups are started: by window, index, and when they came.
 pub(super) type GroupKey = (u64, u32, u64);
+/// Names a group and the attempt, so that a late proof of an earlier attempt is recognized.
+pub(super) type AttemptKey = (GroupKey, u32);
 
 /// All unfinished groups. It only keeps count; it neither draws nor proves.
 #[derive(Default)]
@@ -37,7 +39,7 @@ pub struct GroupLedger {
 
 struct Entry {
     work: Arc<GroupWork>,
-    reply: Option<Reply>,
+    reply: Reply,
     canceled: Arc<AtomicBool>,
     attempts: u32,
     rollouts: Vec<Rollout>,
@@ -54,8 +56,8 @@ struct Rollout {
 /// A rollout that has ended and is to be proved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
-    /// Names the group and the attempt, so that a late proof of an earlier attempt is recognized.
-    pub ticket: (u64, u32, u64, u32),
+    /// The group and the attempt.
+    pub ticket: AttemptKey,
     /// Its index in the group.
     pub index: usize,
     /// Prompt and completion.
@@ -70,14 +72,8 @@ impl GroupLedger {
         let first = work.streams.first();
         let key = (first.map_or(0, |s| s.window_start), first.map_or(0, |s| s.group), self.arrivals);
         self.arrivals += 1;
-        let entry = Entry {
-            work: Arc::new(work),
-            reply: Some(reply),
-            canceled,
-            attempts: 0,
-            rollouts: Vec::new(),
-            is_waiting: true,
-        };
+        let entry =
+            Entry { work: Arc::new(work), reply, canceled, attempts: 0, rollouts: Vec::new(), is_waiting: true };
         self.entries.insert(key, entry);
     }
 
@@ -92,9 +88,8 @@ impl GroupLedger {
     }
 
     /// Returns whether the group that this rollout belongs to is unfinished, and in the same attempt.
-    pub fn holds(&self, ticket: (u64, u32, u64, u32)) -> bool {
-        let (window, group, arrival, attempt) = ticket;
-        self.entries.get(&(window, group, arrival)).is_some_and(|entry| entry.attempts == attempt)
+    pub fn holds(&self, (key, attempt): AttemptKey) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.attempts == attempt)
     }
 
     /// Returns whether a rollout is being drawn.
@@ -182,14 +177,13 @@ impl GroupLedger {
             return None;
         }
         self.slots.remove(&slot);
-        let ticket = (key.0, key.1, key.2, entry.attempts);
+        let ticket = (key, entry.attempts);
         Some(Finished { ticket, index, tokens: rollout.tokens.clone(), work: entry.work.clone() })
     }
 
     /// Records the proof of a rollout, or its failure. Answers the waiting caller once the group is complete.
-    pub fn proved(&mut self, ticket: (u64, u32, u64, u32), index: usize, pass: Result<ProofPass, CudaEngineError>) {
-        let key = (ticket.0, ticket.1, ticket.2);
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.attempts == ticket.3) else { return };
+    pub fn proved(&mut self, (key, attempt): AttemptKey, index: usize, pass: Result<ProofPass, CudaEngineError>) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.attempts == attempt) else { return };
         match pass {
             Ok(pass) => entry.rollouts[index].pass = Some(pass),
             Err(error) => return self.retry(key, error),
@@ -205,14 +199,14 @@ impl GroupLedger {
             token_logprobs: rollout.token_logprobs,
             pass: rollout.pass.unwrap_or_default(),
         });
-        answer(reply, Ok(generated.collect()));
+        reply(Ok(generated.collect()));
     }
 
     /// The next group cannot be done at all.
     pub fn refuse_next(&mut self, error: CudaEngineError) {
         let waiting = self.entries.iter().find(|(_, entry)| entry.is_waiting).map(|(key, _)| *key);
         if let Some(entry) = waiting.and_then(|key| self.entries.remove(&key)) {
-            answer(entry.reply, Err(error));
+            (entry.reply)(Err(error));
         }
     }
 
@@ -237,14 +231,8 @@ impl GroupLedger {
         if entry.attempts >= ATTEMPTS_MAX
             && let Some(entry) = self.entries.remove(&key)
         {
-            answer(entry.reply, Err(error));
+            (entry.reply)(Err(error));
         }
-    }
-}
-
-fn answer(reply: Option<Reply>, outcome: Result<Vec<GeneratedRollout>, CudaEngineError>) {
-    if let Some(reply) = reply {
-        reply(outcome);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::group_ledger::{Finished, GroupKey};
+use super::group_ledger::{AttemptKey, Finished, GroupKey};
 use crate::proof::{Layout, Sequence, SummationOrder};
 
 /// Shared by the thread that draws and those that prove.
@@ -16,7 +16,7 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     /// In the order in which they are to be proved.
-    waiting: BTreeMap<(u64, u32, u64, u32, usize), Finished>,
+    waiting: BTreeMap<(AttemptKey, usize), Finished>,
     /// The group that goes before all others.
     preferred: Option<GroupKey>,
     is_closed: bool,
@@ -39,8 +39,7 @@ impl Pool {
 
     /// Puts one in.
     pub(super) fn put(&self, finished: Finished) {
-        let (window, group, arrival, attempt) = finished.ticket;
-        self.lock().waiting.insert((window, group, arrival, attempt, finished.index), finished);
+        self.lock().waiting.insert((finished.ticket, finished.index), finished);
         self.changed.notify_one();
     }
 
@@ -76,8 +75,7 @@ impl Pool {
     /// pass of at most `rows_max` rows: those of its order and randomness. Lengths of no order are proved alone.
     pub(super) fn take(&self, orders: &BTreeMap<usize, Option<SummationOrder>>, rows_max: usize) -> Vec<Finished> {
         let State { waiting, preferred, .. } = &mut *self.lock();
-        let is_preferred = |key: &(u64, u32, u64, u32, usize)| *preferred == Some((key.0, key.1, key.2));
-        let preferred = waiting.iter().find(|(key, _)| is_preferred(key));
+        let preferred = waiting.iter().find(|(((group, _), _), _)| *preferred == Some(*group));
         let Some((first_key, first)) = preferred.or_else(|| waiting.first_key_value()) else { return Vec::new() };
         let order = |finished: &Finished| orders.get(&finished.tokens.len()).copied().flatten();
         let mut keys = vec![*first_key];
@@ -122,12 +120,12 @@ mod tests {
         };
         let rest = (0..length as u32 - 30).map(|i| i + 100 * (group * 4 + index as u32));
         let tokens = work.prompt.iter().copied().chain(rest).collect();
-        Finished { ticket: (900, group, 0, 0), index, tokens, work: Arc::new(work) }
+        Finished { ticket: ((900, group, 0), 0), index, tokens, work: Arc::new(work) }
     }
 
     fn taken(pool: &Pool, rows_max: usize) -> Vec<(u32, usize)> {
         let orders = ORDERS.into_iter().collect();
-        pool.take(&orders, rows_max).iter().map(|finished| (finished.ticket.1, finished.index)).collect()
+        pool.take(&orders, rows_max).iter().map(|finished| (finished.ticket.0.1, finished.index)).collect()
     }
 
     #[test]
@@ -170,7 +168,7 @@ mod tests {
     fn canceled_rollouts_are_not_proved() {
         let pool = Pool::default();
         (0..3).for_each(|group| pool.put(finished(group, 0, 40, "a")));
-        pool.retain(|finished| finished.ticket.1 != 1);
+        pool.retain(|finished| finished.ticket.0.1 != 1);
         assert_eq!(taken(&pool, 1000), [(0, 0), (2, 0)]);
     }
 

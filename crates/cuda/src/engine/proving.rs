@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, mpsc};
 
 use grail_protocol::generation::ProofPass;
 
-use super::group_ledger::Finished;
+use super::group_ledger::{AttemptKey, Finished};
 use super::pool::{Pool, sequence};
 use super::turns::Turns;
 use super::{CudaSettings, Message, ProofWatch};
@@ -18,7 +18,7 @@ use crate::weights::ExactWeights;
 
 /// Outcome of a rollout.
 pub(super) struct Proved {
-    pub(super) ticket: (u64, u32, u64, u32),
+    pub(super) ticket: AttemptKey,
     pub(super) index: usize,
     pub(super) pass: Result<ProofPass, CudaEngineError>,
 }
@@ -54,8 +54,6 @@ const fn spread(number: usize) -> usize {
     // The count and this factor have no common divisor, so every length comes once.
     TOKENS_MIN + number * SPREAD % count
 }
-
-type Passes = Vec<Result<ProofPass, CudaEngineError>>;
 
 impl Proving<'_> {
     /// Proves until there will be no more rollouts, or no receiver is left.
@@ -107,7 +105,9 @@ impl Proving<'_> {
                         prover = None;
                     }
                     // Proved one by one, each gets its own error, if it has one.
-                    sequences.iter().flat_map(|one| self.alone(&mut prover, *one, randomness)).collect()
+                    let mut alone =
+                        |one: &Sequence<'_>| self.with(&mut prover, |prover| prover.passes(&[*one], randomness));
+                    sequences.iter().flat_map(|one| alone(one).unwrap_or_else(|error| vec![Err(error)])).collect()
                 }
                 other => other.unwrap_or_else(|error| vec![Err(error)]),
             };
@@ -118,10 +118,6 @@ impl Proving<'_> {
                 }
             }
         }
-    }
-
-    fn alone(&self, prover: &mut Option<Prover>, sequence: Sequence<'_>, randomness: &str) -> Passes {
-        self.with(prover, |prover| prover.passes(&[sequence], randomness)).unwrap_or_else(|error| vec![Err(error)])
     }
 
     /// Runs `work` with the prover, which is created if there is none.
@@ -157,11 +153,8 @@ mod tests {
         let lengths: BTreeSet<usize> = (0..count).map(spread).collect();
         assert_eq!(lengths, (TOKENS_MIN..=TOKENS_MAX).collect());
         // The first hundred come from everywhere.
-        let widest = lengths_between(&(0..100).map(spread).collect());
+        let first: BTreeSet<usize> = (0..100).map(spread).collect();
+        let widest = first.iter().zip(first.iter().skip(1)).map(|(a, b)| b - a).max().unwrap();
         assert!(widest <= SPREAD, "{widest}");
-    }
-
-    fn lengths_between(lengths: &BTreeSet<usize>) -> usize {
-        lengths.iter().zip(lengths.iter().skip(1)).map(|(a, b)| b - a).max().unwrap_or(0)
     }
 }

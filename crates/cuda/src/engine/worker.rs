@@ -13,7 +13,7 @@ use super::pool::{Closing, Pool};
 use super::proving::Proving;
 use super::turns::{EndOfDrawing, Turns};
 use super::{CudaSettings, Message, ProofWatch};
-use crate::decode::{DecodeSettings, Decoder, Drawn};
+use crate::decode::{Decoder, Drawn};
 use crate::driver::{Device, Kernels, Priority, Stream, forget_device};
 use crate::error::{CudaEngineError, CudaError};
 use crate::proof::{SplitHead, SummationOrders};
@@ -119,14 +119,12 @@ impl Worker {
         let kernels = Rc::new(Kernels::load(&device, self.settings.kernel_cache.as_deref())?);
         let stream = Stream::new(&device, kernels.clone(), Priority::Normal)?;
         let mut model = Model::open(&self.settings.model)?;
-        check_memory(&model.config, &device, true)?;
+        check_memory(&model.config, &device)?;
         let exact = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
         drop(model);
         let half = Arc::new(HalfWeights::of(&exact, &stream)?);
-        let head = match self.settings.is_decided {
-            Some(is_decided) => Some(Arc::new(SplitHead::new(&exact, half.clone(), &stream, is_decided)?)),
-            None => None,
-        };
+        let head = |is_decided| SplitHead::new(&exact, half.clone(), &stream, is_decided).map(Arc::new);
+        let head = self.settings.is_decided.map(head).transpose()?;
         let orders = SummationOrders::default();
         let (pool, turns) = (Pool::default(), Turns::default());
         let provers = self.settings.provers.max(1);
@@ -174,8 +172,7 @@ impl Worker {
             let (exact, half) = (exact.clone(), half.clone());
             match Decoder::new(device, kernels.clone(), exact, half, settings) {
                 Err(CudaError::OutOfMemory { .. }) if settings.rollouts_max > ROLLOUTS_MIN => {
-                    settings =
-                        DecodeSettings { rollouts_max: (settings.rollouts_max / 2).max(ROLLOUTS_MIN), ..settings };
+                    settings.rollouts_max = (settings.rollouts_max / 2).max(ROLLOUTS_MIN);
                 }
                 other => return other,
             }
@@ -226,10 +223,7 @@ impl Worker {
     fn hear(&mut self, inbox: &mpsc::Receiver<Message>) -> bool {
         let has_work = self.ledger.is_drawing() || self.ledger.next_to_begin(self.settings.provers).is_some();
         if self.ledger.first_drawn().is_some() || !has_work {
-            match inbox.recv() {
-                Ok(message) => self.take_in(message),
-                Err(_) => self.is_stopping = true,
-            }
+            self.take_in(inbox.recv().unwrap_or(Message::Stop));
         }
         while let Ok(message) = inbox.try_recv() {
             self.take_in(message);
@@ -306,10 +300,7 @@ impl Worker {
         while self.ledger.next_waiting().is_some() {
             self.ledger.refuse_next(lost(text));
         }
-        match inbox.recv() {
-            Ok(message) => self.take_in(message),
-            Err(_) => self.is_stopping = true,
-        }
+        self.take_in(inbox.recv().unwrap_or(Message::Stop));
     }
 }
 

@@ -19,11 +19,6 @@ impl TorchNumerics {
         }
     }
 
-    /// Returns the numerics of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Torch2_8, Self::Torch2_10].into_iter().find(|numerics| numerics.name() == name)
-    }
-
     /// Returns the numerics that a release of PyTorch, such as `2.11.0+cu130`, belongs to.
     pub fn of_release(release: &str) -> Option<Self> {
         let mut parts = release.split(['.', '+']).map(str::parse::<u32>);
@@ -47,7 +42,8 @@ impl std::str::FromStr for TorchNumerics {
     type Err = TorchNumericsNameError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::named(name).ok_or_else(|| TorchNumericsNameError { name: name.to_owned() })
+        let known = [Self::Torch2_8, Self::Torch2_10].into_iter().find(|numerics| numerics.name() == name);
+        known.ok_or_else(|| TorchNumericsNameError { name: name.to_owned() })
     }
 }
 
@@ -95,7 +91,7 @@ mod tests {
     #[test]
     fn names_parse_back_to_their_numerics() {
         for numerics in [TorchNumerics::Torch2_8, TorchNumerics::Torch2_10] {
-            assert_eq!(TorchNumerics::named(numerics.name()), Some(numerics));
+            assert_eq!(numerics.name().parse(), Ok(numerics));
         }
         assert!("torch-3".parse::<TorchNumerics>().unwrap_err().to_string().contains("torch-2.8"));
     }

@@ -143,9 +143,4 @@ impl Scratch {
         self.host_tokens.values_mut()[..tokens.len()].copy_from_slice(tokens);
         stream.send(self.tokens.address(), &self.host_tokens, tokens.len())
     }
-
-    /// Sets the vector that hidden states are projected with.
-    pub(super) fn set_projection(&self, stream: &Stream, projection: &[f32]) -> Result<(), CudaError> {
-        stream.upload(self.projection.address(), projection)
-    }
 }

@@ -7,7 +7,7 @@ use super::memory_check::BitSum;
 use super::network::Qwen3;
 use crate::error::EngineError;
 use crate::philox::DrawStream;
-use crate::sampling::{PROTOCOL_SAMPLING, Sampler};
+use crate::sampling::Sampler;
 
 /// A rollout, and the values that its proof must compute again.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl<'a> Decoding<'a> {
                 token_logprobs: vec![0.0; prompt.len()],
             },
             state_sums: prompt_sums.to_vec(),
-            sampler: Sampler::new(PROTOCOL_SAMPLING, config.vocab_size, prompt),
+            sampler: Sampler::new(config.vocab_size, prompt),
             draws: DrawStream::new(stream),
             sequence: Sequence { prefix: Some(prefix), own: KeyValueCache::new(config, new_tokens_max) },
             ended: false,

@@ -117,11 +117,12 @@ pub(super) struct Part<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::synthetic::{Spread, weight};
 
-    fn values(count: usize, stream: u64) -> Vec<f32> {
+    /// Numbers by formula.
+    pub(in crate::cpu) fn values(count: usize, stream: u64) -> Vec<f32> {
         (0..count as u64).map(|index| weight(Spread::Linear, stream, index)).collect()
     }
 

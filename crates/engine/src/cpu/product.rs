@@ -160,12 +160,8 @@ fn store(sums: &[f32; PANEL], out: &mut [f32], columns: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::panels::tests::values;
     use super::*;
-    use crate::synthetic::{Spread, weight};
-
-    fn values(count: usize, stream: u64) -> Vec<f32> {
-        (0..count as u64).map(|index| weight(Spread::Linear, stream, index)).collect()
-    }
 
     /// Row-major x [rows, depth] times the transpose of row-major w [width, depth], summed in order.
     fn plain_product(x: &[f32], w: &[f32], depth: usize) -> Vec<f32> {

@@ -23,7 +23,7 @@ fn the_penalty_divides_positive_and_multiplies_negative_logits() {
 
 #[test]
 fn a_token_in_prompt_and_completion_is_penalized_once() {
-    let mut sampler = Sampler::new(PROTOCOL_SAMPLING, 3, &[1, 1]);
+    let mut sampler = Sampler::new(3, &[1, 1]);
     let mut logits = [NEVER; 3];
     logits[1] = 1.0;
     for _ in 0..3 {
@@ -35,7 +35,7 @@ fn a_token_in_prompt_and_completion_is_penalized_once() {
 
 #[test]
 fn drawn_tokens_are_penalized_afterwards() {
-    let mut sampler = Sampler::new(PROTOCOL_SAMPLING, 2, &[]);
+    let mut sampler = Sampler::new(2, &[]);
     let logits = [5.0, 5.0];
     let first = sampler.sample(&logits, 0.0).unwrap();
     assert_eq!(first.token, 0);
@@ -79,7 +79,7 @@ fn a_single_possible_token_is_certain() {
     let mut logits = [NEVER; 512];
     logits[77] = -3.0;
     for uniform in [0.0, 0.5, 1.0 - f64::EPSILON] {
-        let drawn = Sampler::new(PROTOCOL_SAMPLING, 512, &[77]).sample(&logits, uniform);
+        let drawn = Sampler::new(512, &[77]).sample(&logits, uniform);
         assert_eq!(drawn, Ok(Draw { token: 77, logprob: 0.0 }));
     }
 }
@@ -126,7 +126,7 @@ fn values_that_are_no_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut logits = [0.0; 300];
         logits[299] = bad;
-        let error = Sampler::new(PROTOCOL_SAMPLING, 300, &[]).sample(&logits, 0.5);
+        let error = Sampler::new(300, &[]).sample(&logits, 0.5);
         assert_eq!(error, Err(SamplingError::NotFinite { token: 299 }));
     }
     assert_eq!(top_k(&[NEVER; 4], 50), Err(SamplingError::NothingLeft));
@@ -175,7 +175,7 @@ proptest! {
         uniform in 0.0..1.0f64,
     ) {
         let seen: Vec<u32> = seen.iter().map(|index| index.index(logits.len()) as u32).collect();
-        let drawn = Sampler::new(PROTOCOL_SAMPLING, logits.len(), &seen).sample(&logits, uniform).unwrap();
+        let drawn = Sampler::new(logits.len(), &seen).sample(&logits, uniform).unwrap();
         let expected = plain_chain(&logits, &seen)[drawn.token as usize];
         prop_assert!(drawn.logprob.is_finite());
         prop_assert!((drawn.logprob.exp() - expected).abs() < 1e-9, "{} {}", drawn.logprob.exp(), expected);
@@ -189,7 +189,7 @@ proptest! {
         let mut counts = vec![0; logits.len()];
         for step in 0..1000 {
             let uniform = (f64::from(step) + 0.5) / 1000.0;
-            let drawn = Sampler::new(PROTOCOL_SAMPLING, logits.len(), &[]).sample(&logits, uniform).unwrap();
+            let drawn = Sampler::new(logits.len(), &[]).sample(&logits, uniform).unwrap();
             counts[drawn.token as usize] += 1;
         }
         for (count, expected) in counts.into_iter().zip(expected) {

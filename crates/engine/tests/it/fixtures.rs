@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use grail_engine::CpuEngine;
 use grail_protocol::generation::{StreamKey, Tokenizer};
-use sha2::{Digest, Sha256};
+use grail_protocol::randomness::hash_u32s;
 
 /// Most new tokens that the tests ask for; the toy model needs fewer.
 pub(crate) const NEW_TOKENS_MAX: usize = 400;
@@ -53,6 +53,5 @@ pub(crate) fn streams(group: u32) -> Vec<StreamKey> {
 
 /// Lower-case hex of SHA-256 over the tokens as big-endian u32.
 pub(crate) fn sha256_of_tokens(tokens: &[u32]) -> String {
-    let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_be_bytes()).collect();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hash_u32s(tokens).iter().map(|byte| format!("{byte:02x}")).collect()
 }

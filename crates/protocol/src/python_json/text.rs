@@ -4,22 +4,22 @@ use std::fmt::Write;
 
 use super::{Value, surrogate};
 
-/// `json.dumps(value, sort_keys=True, separators=(",", ":"))` with ASCII escapes.
-pub(super) fn canonical(value: &Value) -> String {
-    let mut out = String::new();
-    write_json(&mut out, value);
-    out
-}
+impl Value {
+    /// `json.dumps(x, sort_keys=True, separators=(",", ":"))`, with ASCII escapes.
+    pub fn canonical_text(&self) -> String {
+        let mut out = String::new();
+        write_json(&mut out, self);
+        out
+    }
 
-/// `str(value)`.
-pub(super) fn python_str(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        other => {
-            let mut out = String::new();
-            write_repr(&mut out, other);
-            out
+    /// `str(x)`: the value's text in an f-string.
+    pub fn python_str(&self) -> String {
+        let mut out = String::new();
+        match self {
+            Self::Text(text) => out.push_str(text),
+            other => write_repr(&mut out, other),
         }
+        out
     }
 }
 
@@ -178,17 +178,7 @@ mod tests {
             (f64::MAX, "1.7976931348623157e+308"),
             (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
             (5e-324, "5e-324"),
-        ];
-        for (float, text) in table {
-            assert_eq!(Value::Float(float).python_str(), text);
-            assert_eq!(Value::Float(float).canonical_text(), text);
-        }
-    }
-
-    /// Exactly halfway between the two shortest texts.
-    #[test]
-    fn ties_between_shortest_texts_go_to_the_even_digit() {
-        let table = [
+            // Exactly halfway between the two shortest texts: the one with the even digit.
             (4838341829771053.0 / 4.0, "1209585457442763.2"),
             (-546726232662321.0 / 16.0, "-34170389541395.062"),
             (4838341829771055.0 / 4.0, "1209585457442763.8"),
@@ -196,6 +186,7 @@ mod tests {
         ];
         for (float, text) in table {
             assert_eq!(Value::Float(float).python_str(), text);
+            assert_eq!(Value::Float(float).canonical_text(), text);
         }
     }
 

@@ -79,13 +79,10 @@ impl<'a> Binding<'a> {
         let beacon = commit.get("beacon").or_else(|| commit.get("round_R"));
         let randomness = beacon.and_then(|beacon| beacon.get("randomness")).ok_or(invalid)?;
         let Some(Value::Object(model)) = commit.get("model") else { return Err(invalid) };
-        let layer = model.get("layer_index").and_then(Value::python_int);
-        let layer = match (layer, model.get("layer_index")) {
-            (Some(layer), _) => {
-                i32::try_from(layer).map_err(|_| Stop::Skipped("the layer index is no 32-bit integer"))?
-            }
-            (None, Some(Value::BigInt(_))) => return Err(Stop::Skipped("the layer index is no 32-bit integer")),
-            (None, _) => return Err(invalid),
+        let too_large = Stop::Skipped("the layer index is no 32-bit integer");
+        let layer = match model.get("layer_index").ok_or(invalid)? {
+            Value::BigInt(_) => return Err(too_large),
+            layer => i32::try_from(layer.python_int().ok_or(invalid)?).map_err(|_| too_large)?,
         };
         let signature = commit.get("signature").and_then(Value::as_text).ok_or(invalid)?;
         let signature = bytes_fromhex(signature).map_err(|_| invalid)?;

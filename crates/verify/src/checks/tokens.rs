@@ -17,10 +17,6 @@ pub(crate) fn check(commit: &Value, limits: &ModelLimits) -> Result<Vec<u32>, St
 }
 
 fn id(item: &Value, vocabulary: u32) -> Option<u32> {
-    let id = if item.is_int() {
-        item.as_integral()?
-    } else {
-        return None;
-    };
+    let id = item.as_integral().filter(|_| item.is_int())?;
     u32::try_from(id).ok().filter(|id| *id < vocabulary)
 }

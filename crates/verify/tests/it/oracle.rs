@@ -6,201 +6,73 @@ use grail_protocol::randomness::open;
 use grail_protocol::rollout::Rollout;
 use grail_verify::{Check, Failure, Metrics, Reason, RolloutOutcome, Scope, Verdict};
 
-use crate::signed::{BEFORE_IMPROBABLE_EOS, SignedWindow, in_second_group};
+use crate::signed::{BEFORE_IMPROBABLE_EOS, SignedWindow};
 
 type Alteration = fn(&SignedWindow, &mut Vec<Rollout>);
 
-/// Name, alteration, what must come out, and the rollout that it must be found in.
-type Row = (&'static str, Alteration, Check, Reason, Option<usize>);
+/// Name, alteration of one rollout, and what must come out.
+type Row = (&'static str, fn(&mut Rollout), Check, Reason);
 
-/// The altered rollout: neither the first nor the last of its group.
-const ALTERED: usize = in_second_group(1);
+/// The altered rollout: neither the first nor the last of its group, which is the second.
+const ALTERED: usize = PROTOCOL.rollouts_per_group + 1;
 /// The one rollout in four whose answer is wrong.
-const UNSOLVED: usize = in_second_group(2);
+const UNSOLVED: usize = PROTOCOL.rollouts_per_group + 2;
 const AT: Option<usize> = Some(ALTERED);
 
-const ROWS: &[Row] = &[
-    ("another window", |_, r| r[ALTERED].window_start += 30, Check::Rollout, Reason::WindowMismatch, AT),
-    ("another block", |_, r| flip(&mut r[ALTERED].block_hash), Check::Rollout, Reason::BlockHashMismatch, AT),
+/// With the signatures as they were.
+const AS_SIGNED: &[Row] = &[
+    ("another window", |r| r.window_start += 30, Check::Rollout, Reason::WindowMismatch),
+    ("another block", |r| flip(&mut r.block_hash), Check::Rollout, Reason::BlockHashMismatch),
+    ("another nonce", |r| r.nonce += 100, Check::Rollout, Reason::SatSeedInvalid),
+    ("another seed", |r| flip(&mut r.sat_seed), Check::Rollout, Reason::SatSeedInvalid),
+    ("another challenge", |r| flip(&mut r.challenge), Check::Rollout, Reason::SignatureInvalid),
+    ("another signature", |r| flip(&mut r.signature), Check::Rollout, Reason::SignatureInvalid),
+    ("another hotkey", |r| flip(&mut r.hotkey), Check::Rollout, Reason::SignatureInvalid),
+    ("a reward too high", |r| r.commit.rollout.total_reward = 1.2, Check::Rollout, Reason::RewardOutOfBounds),
+    ("a reward too low", |r| r.commit.rollout.total_reward = -0.21, Check::Rollout, Reason::RewardOutOfBounds),
+    ("a token beyond the vocabulary", |r| r.commit.tokens[5] = 0x11_0000, Check::Tokens, Reason::None),
+    ("no tokens", |r| r.commit.tokens.clear(), Check::Tokens, Reason::None),
+    ("a context too long", |r| r.commit.tokens.resize(4097, 7), Check::Tokens, Reason::None),
+    ("no sketch", |r| r.commit.s_vals.clear(), Check::Proof, Reason::InvalidSVals),
+    ("a sketch value too few", |r| shorten(&mut r.commit.s_vals), Check::Proof, Reason::LengthMismatch),
+    ("fifteen tokens", |r| truncate(r, 15), Check::Proof, Reason::TooShort),
+    ("a bit of a token", |r| r.commit.tokens[0] ^= 1, Check::Proof, Reason::CommitSignatureInvalid),
+    ("a bit of a sketch", |r| r.commit.s_vals[0] ^= 1, Check::Proof, Reason::CommitSignatureInvalid),
+    ("another commit signature", |r| flip(&mut r.commit.signature), Check::Proof, Reason::CommitSignatureInvalid),
+    ("another beacon", |r| flip(&mut r.commit.beacon.randomness), Check::Proof, Reason::CommitSignatureInvalid),
+    ("more openings than tokens", |r| r.proof.indices = vec![0; 5000], Check::Proof, Reason::IndexDerivationFailed),
+    ("another number of variables", |r| r.commit.sat_problem.num_vars += 1, Check::Problem, Reason::Mismatch),
+    ("a literal negated", negate, Check::Problem, Reason::Mismatch),
+    ("a rollout of another group", |r| r.rollout_group = 0, Check::Problem, Reason::Mismatch),
+    ("a prompt too short", |r| r.commit.rollout.prompt_length -= 1, Check::Prompt, Reason::PromptLenMismatch),
+    ("a completion too long", |r| r.commit.rollout.completion_length += 1, Check::Prompt, Reason::TokenCountMismatch),
+    ("another assignment", |r| r.commit.rollout.assignment[0] ^= true, Check::Solution, Reason::AssignmentMismatch),
+    ("a short assignment", |r| shorten(&mut r.commit.rollout.assignment), Check::Solution, Reason::InvalidStructure),
+];
+
+/// Signed again.
+const SIGNED: &[Row] = &[
+    ("another beacon, signed", |r| flip(&mut r.commit.beacon.randomness), Check::Proof, Reason::SketchMismatch),
+    ("another model, signed", |r| flip(&mut r.commit.model.name), Check::Proof, Reason::ModelMismatch),
+    ("another layer, signed", |r| r.commit.model.layer_index = -2, Check::Proof, Reason::LayerMismatch),
+    ("a bit of a token, signed", |r| r.commit.tokens[0] ^= 1, Check::Proof, Reason::SketchMismatch),
+];
+
+/// Sketched and signed again.
+const PROVED: &[Row] = &[
+    ("a prompt token, proved", |r| r.commit.tokens[9] ^= 1, Check::Prompt, Reason::PrefixMismatch),
+    ("no EOS, proved", without_eos, Check::Termination, Reason::NeitherMaxLenNorEos),
+    ("an improbable EOS, proved", improbable_eos, Check::Termination, Reason::NeitherMaxLenNorEos),
+    ("1025 new tokens, proved", too_many_tokens, Check::Termination, Reason::OverMaxNewTokens),
+    ("a bit of the answer, proved", flip_answer, Check::Solution, Reason::AssignmentMismatch),
+];
+
+/// Alterations of a whole file, and the rollout that each must be found in.
+const OF_THE_FILE: &[(&str, Alteration, Check, Reason, Option<usize>)] = &[
     ("a nonce twice", |_, r| r[ALTERED].nonce = r[0].nonce, Check::Rollout, Reason::DuplicateNonce, AT),
-    ("another nonce", |_, r| r[ALTERED].nonce += 100, Check::Rollout, Reason::SatSeedInvalid, AT),
-    ("another seed", |_, r| flip(&mut r[ALTERED].sat_seed), Check::Rollout, Reason::SatSeedInvalid, AT),
-    ("another challenge", |_, r| flip(&mut r[ALTERED].challenge), Check::Rollout, Reason::SignatureInvalid, AT),
-    ("another signature", |_, r| flip(&mut r[ALTERED].signature), Check::Rollout, Reason::SignatureInvalid, AT),
-    ("another hotkey", |_, r| flip(&mut r[ALTERED].hotkey), Check::Rollout, Reason::SignatureInvalid, AT),
-    ("a reward too high", |_, r| reward(r, 1.2), Check::Rollout, Reason::RewardOutOfBounds, AT),
-    ("a reward too low", |_, r| reward(r, -0.21), Check::Rollout, Reason::RewardOutOfBounds, AT),
-    ("a token beyond the vocabulary", |_, r| r[ALTERED].commit.tokens[5] = 0x11_0000, Check::Tokens, Reason::None, AT),
-    ("no tokens", |_, r| r[ALTERED].commit.tokens.clear(), Check::Tokens, Reason::None, AT),
-    ("a context too long", |_, r| r[ALTERED].commit.tokens.resize(4097, 7), Check::Tokens, Reason::None, AT),
-    ("no sketch", |_, r| r[ALTERED].commit.s_vals.clear(), Check::Proof, Reason::InvalidSVals, AT),
-    ("a sketch value too few", |_, r| shorten(&mut r[ALTERED].commit.s_vals), Check::Proof, Reason::LengthMismatch, AT),
-    ("fifteen tokens", |_, r| truncate(&mut r[ALTERED], 15), Check::Proof, Reason::TooShort, AT),
-    ("a bit of a token", |_, r| r[ALTERED].commit.tokens[0] ^= 1, Check::Proof, Reason::CommitSignatureInvalid, AT),
-    ("a bit of a sketch", |_, r| r[ALTERED].commit.s_vals[0] ^= 1, Check::Proof, Reason::CommitSignatureInvalid, AT),
-    (
-        "another commit signature",
-        |_, r| flip(&mut r[ALTERED].commit.signature),
-        Check::Proof,
-        Reason::CommitSignatureInvalid,
-        AT,
-    ),
-    (
-        "another beacon",
-        |_, r| flip(&mut r[ALTERED].commit.beacon.randomness),
-        Check::Proof,
-        Reason::CommitSignatureInvalid,
-        AT,
-    ),
-    (
-        "another beacon, signed",
-        |w, r| {
-            flip(&mut r[ALTERED].commit.beacon.randomness);
-            w.sign(&mut r[ALTERED]);
-        },
-        Check::Proof,
-        Reason::SketchMismatch,
-        AT,
-    ),
-    (
-        "another model, signed",
-        |w, r| {
-            flip(&mut r[ALTERED].commit.model.name);
-            w.sign(&mut r[ALTERED]);
-        },
-        Check::Proof,
-        Reason::ModelMismatch,
-        AT,
-    ),
-    (
-        "another layer, signed",
-        |w, r| {
-            r[ALTERED].commit.model.layer_index = -2;
-            w.sign(&mut r[ALTERED]);
-        },
-        Check::Proof,
-        Reason::LayerMismatch,
-        AT,
-    ),
-    (
-        "more openings than tokens",
-        |_, r| r[ALTERED].proof.indices = vec![0; 5000],
-        Check::Proof,
-        Reason::IndexDerivationFailed,
-        AT,
-    ),
-    (
-        "a bit of a token, signed",
-        |w, r| {
-            r[ALTERED].commit.tokens[0] ^= 1;
-            w.sign(&mut r[ALTERED]);
-        },
-        Check::Proof,
-        Reason::SketchMismatch,
-        AT,
-    ),
     ("an opened value off by four", |w, r| nudge(w, r, 4), Check::Proof, Reason::SketchMismatch, AT),
-    (
-        "another number of variables",
-        |_, r| r[ALTERED].commit.sat_problem.num_vars += 1,
-        Check::Problem,
-        Reason::Mismatch,
-        AT,
-    ),
-    ("a literal negated", |_, r| negate(&mut r[ALTERED]), Check::Problem, Reason::Mismatch, AT),
     ("two groups swapped", |_, r| r.rotate_left(4), Check::Problem, Reason::Mismatch, Some(0)),
-    ("a rollout of another group", |_, r| r[ALTERED].rollout_group = 0, Check::Problem, Reason::Mismatch, AT),
-    (
-        "a prompt too short",
-        |_, r| r[ALTERED].commit.rollout.prompt_length -= 1,
-        Check::Prompt,
-        Reason::PromptLenMismatch,
-        AT,
-    ),
-    (
-        "a completion too long",
-        |_, r| r[ALTERED].commit.rollout.completion_length += 1,
-        Check::Prompt,
-        Reason::TokenCountMismatch,
-        AT,
-    ),
-    (
-        "a prompt token, proved",
-        |w, r| {
-            r[ALTERED].commit.tokens[9] ^= 1;
-            w.prove(&mut r[ALTERED]);
-        },
-        Check::Prompt,
-        Reason::PrefixMismatch,
-        AT,
-    ),
-    (
-        "no EOS, proved",
-        |w, r| {
-            shorten(&mut r[ALTERED].commit.tokens);
-            r[ALTERED].commit.rollout.completion_length -= 1;
-            w.prove(&mut r[ALTERED]);
-        },
-        Check::Termination,
-        Reason::NeitherMaxLenNorEos,
-        AT,
-    ),
-    (
-        "an improbable EOS, proved",
-        |w, r| {
-            let last = r[ALTERED].commit.tokens.len() - 1;
-            r[ALTERED].commit.tokens[last - 1] = BEFORE_IMPROBABLE_EOS.into();
-            w.prove(&mut r[ALTERED]);
-        },
-        Check::Termination,
-        Reason::NeitherMaxLenNorEos,
-        AT,
-    ),
-    (
-        "1025 new tokens, proved",
-        |w, r| {
-            let commit = &mut r[ALTERED].commit;
-            commit.rollout.completion_length = 1025;
-            commit.tokens.resize(commit.rollout.prompt_length + 1025, 'a'.into());
-            w.prove(&mut r[ALTERED]);
-        },
-        Check::Termination,
-        Reason::OverMaxNewTokens,
-        AT,
-    ),
-    (
-        "another assignment",
-        |_, r| r[ALTERED].commit.rollout.assignment[0] ^= true,
-        Check::Solution,
-        Reason::AssignmentMismatch,
-        AT,
-    ),
-    (
-        "an assignment too short",
-        |_, r| shorten(&mut r[ALTERED].commit.rollout.assignment),
-        Check::Solution,
-        Reason::InvalidStructure,
-        AT,
-    ),
-    (
-        "a bit of the answer, proved",
-        |w, r| {
-            let tokens = &mut r[ALTERED].commit.tokens;
-            let bit = tokens.len() - "0</SOLUTION>\u{3}".len();
-            tokens[bit] ^= 1;
-            w.prove(&mut r[ALTERED]);
-        },
-        Check::Solution,
-        Reason::AssignmentMismatch,
-        AT,
-    ),
-    (
-        "success without a solution",
-        |_, r| r[UNSOLVED].commit.rollout.success = true,
-        Check::Solution,
-        Reason::NotSatisfied,
-        Some(UNSOLVED),
-    ),
+    ("success without a solution", |_, r| claim_success(r), Check::Solution, Reason::NotSatisfied, Some(UNSOLVED)),
     ("an advantage off", |_, r| r[ALTERED].commit.rollout.advantage += 0.02, Check::Group, Reason::AdvantageSum, None),
     ("a rollout too few", |_, r| drop(r.remove(ALTERED)), Check::Group, Reason::GroupSize, None),
 ];
@@ -219,7 +91,17 @@ fn the_unaltered_file_is_accepted() {
 #[test]
 fn each_alteration_gives_its_check_and_reason() {
     let window = SignedWindow::shared();
-    for (name, alteration, check, reason, rollout) in ROWS {
+    let again: [(_, fn(&SignedWindow, &mut Rollout)); 3] =
+        [(AS_SIGNED, |_, _| {}), (SIGNED, SignedWindow::sign), (PROVED, SignedWindow::prove)];
+    for (rows, again) in again {
+        for (name, alteration, check, reason) in rows {
+            let mut rollouts = window.rollouts.clone();
+            alteration(&mut rollouts[ALTERED]);
+            again(window, &mut rollouts[ALTERED]);
+            assert_failure(name, &window.document(&rollouts), *check, *reason, AT);
+        }
+    }
+    for (name, alteration, check, reason, rollout) in OF_THE_FILE {
         let mut rollouts = window.rollouts.clone();
         alteration(window, &mut rollouts);
         assert_failure(name, &window.document(&rollouts), *check, *reason, *rollout);
@@ -297,10 +179,6 @@ fn shorten<T>(items: &mut Vec<T>) {
     items.pop();
 }
 
-fn reward(rollouts: &mut [Rollout], total: f64) {
-    rollouts[ALTERED].commit.rollout.total_reward = total;
-}
-
 fn truncate(rollout: &mut Rollout, tokens: usize) {
     rollout.commit.tokens.truncate(tokens);
     rollout.commit.s_vals.truncate(tokens);
@@ -309,6 +187,32 @@ fn truncate(rollout: &mut Rollout, tokens: usize) {
 fn negate(rollout: &mut Rollout) {
     let literal = &mut rollout.commit.sat_problem.clauses[0][0];
     *literal = -*literal;
+}
+
+fn without_eos(rollout: &mut Rollout) {
+    shorten(&mut rollout.commit.tokens);
+    rollout.commit.rollout.completion_length -= 1;
+}
+
+fn improbable_eos(rollout: &mut Rollout) {
+    let last = rollout.commit.tokens.len() - 1;
+    rollout.commit.tokens[last - 1] = BEFORE_IMPROBABLE_EOS.into();
+}
+
+fn too_many_tokens(rollout: &mut Rollout) {
+    let commit = &mut rollout.commit;
+    commit.rollout.completion_length = 1025;
+    commit.tokens.resize(commit.rollout.prompt_length + 1025, 'a'.into());
+}
+
+fn flip_answer(rollout: &mut Rollout) {
+    let tokens = &mut rollout.commit.tokens;
+    let bit = tokens.len() - "0</SOLUTION>\u{3}".len();
+    tokens[bit] ^= 1;
+}
+
+fn claim_success(rollouts: &mut [Rollout]) {
+    rollouts[UNSOLVED].commit.rollout.success = true;
 }
 
 /// Moves the first opened value around the circle.

@@ -18,7 +18,6 @@ use grail_verify::{Recompute, RecomputeError, Report, Scope, WindowFacts, verify
 pub(crate) const EOS: u32 = 3;
 /// An EOS after this character is improbable.
 pub(crate) const BEFORE_IMPROBABLE_EOS: char = '\u{4}';
-const ROLLOUTS_PER_GROUP: usize = PROTOCOL.rollouts_per_group;
 
 /// Two groups of one window, with everything that a validator needs.
 pub(crate) struct SignedWindow {
@@ -121,15 +120,12 @@ impl SignedWindow {
     }
 
     pub(crate) fn pack(&self, rollouts: &[Rollout]) -> Vec<u8> {
-        self.file(rollouts).pack()
+        let inferences = rollouts.iter().collect();
+        WindowFile::new(&self.facts.hotkey, self.facts.window_start, inferences, 1_758_700_300.5).pack()
     }
 
     pub(crate) fn judge(&self, document: &Value, scope: Scope) -> Report {
         verify_value(document, &self.facts, &self.tokenizer, self, scope)
-    }
-
-    fn file<'a>(&'a self, rollouts: &'a [Rollout]) -> WindowFile<'a> {
-        WindowFile::new(&self.facts.hotkey, self.facts.window_start, rollouts.iter().collect(), 1_758_700_300.5)
     }
 
     /// Returns the formula: each position's sketch hangs on all tokens up to it and on the randomness.
@@ -173,9 +169,4 @@ fn assignment(problem: &Problem, solves: bool) -> Vec<bool> {
     let mut assignments =
         (0u32..1 << problem.num_vars).map(|bits| (0..problem.num_vars).map(|i| bits >> i & 1 == 1).collect());
     assignments.find(|bits: &Vec<bool>| problem.is_solved_by(bits) == solves).expect("this problem has both")
-}
-
-/// Position of a rollout of the second group.
-pub(crate) const fn in_second_group(index: usize) -> usize {
-    ROLLOUTS_PER_GROUP + index
 }

@@ -5,7 +5,7 @@ use grail_engine::synthetic::{Spread, qwen3_4b, weight};
 use super::super::classes::chunk_class;
 use super::super::test_stream;
 use super::*;
-use crate::driver::Buffer;
+use crate::driver::{Buffer, Device, Plain};
 
 const KEY_HEADS: usize = 2;
 const DIM: usize = 128;
@@ -29,6 +29,10 @@ fn widen(bits: u16) -> f64 {
     f64::from(f32::from_bits(u32::from(bits) << 16))
 }
 
+fn zeroed<T: Plain>(device: &Device, len: usize) -> Buffer<T> {
+    Buffer::zeroed(device, len, "a test").unwrap()
+}
+
 struct Bench {
     config: Qwen3Config,
     stream: Stream,
@@ -47,21 +51,14 @@ impl Bench {
         let device = stream.device().clone();
         let config = Qwen3Config { heads: group * KEY_HEADS, key_value_heads: KEY_HEADS, ..qwen3_4b() };
         let (rows, heads) = (64, config.heads);
-        let singles = |len| Buffer::<f32>::zeroed(&device, len, "a test").unwrap();
         Some(Self {
             config,
             rows: Rows::new(&device, rows).unwrap(),
-            pages: (
-                vec![NOT_A_NUMBER; PAGES * 2 * PAGE_VALUES],
-                Buffer::zeroed(&device, PAGES * 2 * PAGE_VALUES, "a test").unwrap(),
-            ),
-            tables: (
-                vec![0; SLOTS * PAGES_PER_SLOT],
-                Buffer::zeroed(&device, SLOTS * PAGES_PER_SLOT, "a test").unwrap(),
-            ),
-            partials: singles(rows * CHUNKS_MAX * heads * DIM),
-            extents: singles(rows * CHUNKS_MAX * heads * 2),
-            finished: Buffer::zeroed(&device, rows * KEY_HEADS, "a test").unwrap(),
+            pages: (vec![NOT_A_NUMBER; PAGES * 2 * PAGE_VALUES], zeroed(&device, PAGES * 2 * PAGE_VALUES)),
+            tables: (vec![0; SLOTS * PAGES_PER_SLOT], zeroed(&device, SLOTS * PAGES_PER_SLOT)),
+            partials: zeroed(&device, rows * CHUNKS_MAX * heads * DIM),
+            extents: zeroed(&device, rows * CHUNKS_MAX * heads * 2),
+            finished: zeroed(&device, rows * KEY_HEADS),
             next_page: 0,
             stream,
         })
@@ -104,8 +101,8 @@ impl Bench {
             .map(|(row, head, at)| self.query(row, head, at))
             .collect();
         let device = self.stream.device();
-        let on_device = Buffer::<f32>::zeroed(device, queries.len(), "a test").unwrap();
-        let result = Buffer::<u16>::zeroed(device, queries.len(), "a test").unwrap();
+        let on_device: Buffer<f32> = zeroed(device, queries.len());
+        let result: Buffer<u16> = zeroed(device, queries.len());
         self.stream.upload(on_device.address(), &queries).unwrap();
         let longest = rows.iter().map(|(_, position, _)| position + 1).max().unwrap();
         let buffers = AttentionBuffers {
@@ -163,11 +160,10 @@ fn rollouts_of_all_lengths_attend_to_shared_and_own_pages() {
     for group in [1, 2, 4, 8] {
         let Some(mut bench) = Bench::new(group) else { return };
         let lengths = [400, 333, 352, 700, 1, 32, 33, 31, 128, 129, 127, 256, 64, 65, 384, 385, 300, 310, 320, 321];
-        let groups = [(0, 320), (0, 320), (0, 320), (0, 320)];
         for (slot, tokens) in lengths.into_iter().enumerate() {
             // The first four are a group, the last four another; all others share nothing.
             let shares = match slot {
-                1..4 => groups[slot],
+                1..4 => (0, 320),
                 17..20 => (16, 288),
                 _ => (0, 0),
             };

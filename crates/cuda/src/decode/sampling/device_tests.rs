@@ -70,8 +70,7 @@ fn every_draw_is_the_cpus() {
             let shape = |x: f32| (x * 12.0 * steps_per_unit).round() / steps_per_unit;
             let logits: Vec<f32> = noise(ROWS * vocabulary, kind).map(shape).collect();
             let streams = streams(ROWS, 0);
-            let mut samplers: Vec<Sampler> =
-                streams.iter().map(|_| Sampler::new(PROTOCOL_SAMPLING, vocabulary, &prompt)).collect();
+            let mut samplers: Vec<Sampler> = streams.iter().map(|_| Sampler::new(vocabulary, &prompt)).collect();
             let slots: Vec<usize> = (0..ROWS).collect();
             for step in 0..6 {
                 let drawn = match step {

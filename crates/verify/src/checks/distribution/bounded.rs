@@ -9,30 +9,12 @@ const ROUNDING: f64 = 1e-9;
 /// Variance that the statistics count as none.
 const VARIANCE_NONE: f64 = 1e-12;
 
-/// What is known of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Yes,
-    No,
-    Open,
-}
-
-impl Known {
-    /// `value <= limit`.
-    fn at_most(value: Bounds, limit: f64) -> Self {
-        match () {
-            () if value.high + ROUNDING * limit <= limit => Self::Yes,
-            () if value.low - ROUNDING * limit > limit => Self::No,
-            () => Self::Open,
-        }
-    }
-
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Yes, Self::Yes) => Self::Yes,
-            _ => Self::Open,
-        }
+/// Returns whether `value <= limit`; none where the bounds leave it open.
+fn at_most(value: Bounds, limit: f64) -> Option<bool> {
+    match () {
+        () if value.high + ROUNDING * limit <= limit => Some(true),
+        () if value.low - ROUNDING * limit > limit => Some(false),
+        () => None,
     }
 }
 
@@ -47,12 +29,12 @@ pub(crate) fn is_decided(probabilities: &[Bounds]) -> bool {
     let sorted = Sorted::of(probabilities);
     let initial = &probabilities[..probabilities.len().min(INITIAL_STEPS)];
     let conditions = [
-        Known::at_most(sorted.both(numpy::median), MEDIAN_LOW_MAX),
-        Known::at_most(sorted.both(|sorted| sorted[0]), TOKEN_PROBABILITY_MIN),
+        at_most(sorted.both(numpy::median), MEDIAN_LOW_MAX),
+        at_most(sorted.both(|sorted| sorted[0]), TOKEN_PROBABILITY_MIN),
         bimodal(probabilities, &sorted),
         bimodal(initial, &Sorted::of(initial)),
     ];
-    conditions.contains(&Known::Yes) || conditions.iter().all(|condition| *condition == Known::No)
+    conditions.contains(&Some(true)) || conditions == [Some(false); 4]
 }
 
 /// The lower bounds by size, and the upper ones: between the k-th of each lies the k-th smallest probability.
@@ -77,18 +59,18 @@ impl Sorted {
     }
 }
 
-fn bimodal(probabilities: &[Bounds], sorted: &Sorted) -> Known {
-    let low_tenth = Known::at_most(sorted.both(|sorted| numpy::quantile(sorted, 0.10)), LOW_QUANTILE_MAX);
-    if low_tenth == Known::No {
-        return Known::No;
+/// Returns whether there are two peaks, the lower one at the tenth; none where the bounds leave it open.
+fn bimodal(probabilities: &[Bounds], sorted: &Sorted) -> Option<bool> {
+    let low_tenth = at_most(sorted.both(|sorted| numpy::quantile(sorted, 0.10)), LOW_QUANTILE_MAX);
+    if low_tenth == Some(false) {
+        return Some(false);
     }
     let coefficient = bimodality(probabilities);
-    let has_peaks = match () {
-        () if coefficient.low >= BIMODALITY_MIN => Known::Yes,
-        () if coefficient.high < BIMODALITY_MIN => Known::No,
-        () => Known::Open,
-    };
-    low_tenth.and(has_peaks)
+    match () {
+        () if coefficient.low >= BIMODALITY_MIN => low_tenth,
+        () if coefficient.high < BIMODALITY_MIN => Some(false),
+        () => None,
+    }
 }
 
 /// Returns the bounds of the bimodality coefficient, from those of the second to fourth central moments.
