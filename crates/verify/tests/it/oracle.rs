@@ -12,6 +12,8 @@ type Alteration = fn(&SignedWindow, &mut Vec<Rollout>);
 
 /// Name, alteration of one rollout, and what must come out.
 type Row = (&'static str, fn(&mut Rollout), Check, Reason);
+/// What is done after an alteration.
+type Again = fn(&SignedWindow, &mut Rollout);
 
 /// The altered rollout: neither the first nor the last of its group, which is the second.
 const ALTERED: usize = PROTOCOL.rollouts_per_group + 1;
@@ -91,8 +93,7 @@ fn the_unaltered_file_is_accepted() {
 #[test]
 fn each_alteration_gives_its_check_and_reason() {
     let window = SignedWindow::shared();
-    let again: [(_, fn(&SignedWindow, &mut Rollout)); 3] =
-        [(AS_SIGNED, |_, _| {}), (SIGNED, SignedWindow::sign), (PROVED, SignedWindow::prove)];
+    let again: [(_, Again); 3] = [(AS_SIGNED, |_, _| {}), (SIGNED, SignedWindow::sign), (PROVED, SignedWindow::prove)];
     for (rows, again) in again {
         for (name, alteration, check, reason) in rows {
             let mut rollouts = window.rollouts.clone();
