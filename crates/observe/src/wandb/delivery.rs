@@ -83,8 +83,7 @@ impl Delivery {
             if is_stopping {
                 break;
             }
-            let is_due = Instant::now() >= next || !self.is_failing;
-            if !is_due {
+            if self.is_failing && Instant::now() < next {
                 continue;
             }
             let attempt = tokio::select! {
@@ -188,8 +187,7 @@ impl Delivery {
             self.link = Some(link(&self.service, &self.own.run, known, &self.names).await?);
             self.is_begun = true;
         } else if is_fresh {
-            let names: Vec<String> = self.names.iter().cloned().collect();
-            self.service.upsert(&self.own.run, &names).await?;
+            self.service.upsert(&self.own.run, &self.names).await?;
         }
         let Some(link) = &mut self.link else { return Ok(()) };
         if self.own.waiting().is_empty() {
@@ -234,8 +232,7 @@ async fn link(
     known: Option<Known>,
     names: &BTreeSet<String>,
 ) -> Result<Link, ServiceError> {
-    let names: Vec<String> = names.iter().cloned().collect();
-    let place = service.upsert(run, &names).await?;
+    let place = service.upsert(run, names).await?;
     let Known { lines, last } = known.unwrap_or_default();
     Ok(Link {
         place,

@@ -76,8 +76,7 @@ impl RunFile {
         if self.writer.written() > BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file has its full size"));
         }
-        let names: Vec<String> = row.0.keys().cloned().collect();
-        for name in plotted(&names) {
+        for name in plotted(row.0.keys()) {
             if self.defined.insert(name.clone()) {
                 self.define(name, BLOCK)?;
             }

@@ -1,6 +1,6 @@
 //! A run: its name and description.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -60,12 +60,12 @@ impl Run {
     }
 
     /// Returns the configuration as the service keeps it. Its own part says that every metric's x axis is the block.
-    pub(super) fn config_json(&self, names: &[String]) -> Value {
+    pub(super) fn config_json(&self, names: &BTreeSet<String>) -> Value {
         let mut config: Map<String, Value> =
             self.config.iter().map(|(name, value)| (name.clone(), json!({ "value": value }))).collect();
         // By the numbers of the client's MetricRecord: 1 the name, 5 the x axis by its position in this list, from 1.
         let axes = [json!({ "1": BLOCK, "6": [3] }), json!({ "1": WINDOW, "6": [3] })];
-        let metrics = plotted(names).map(|name| json!({ "1": name, "5": 1, "6": [1, 3] }));
+        let metrics = plotted(names.iter()).map(|name| json!({ "1": name, "5": 1, "6": [1, 3] }));
         let metrics: Vec<Value> = axes.into_iter().chain(metrics).collect();
         let version = format!("grail-{}", env!("CARGO_PKG_VERSION"));
         config.insert("_wandb".to_owned(), json!({ "value": { "m": metrics, "cli_version": version } }));
@@ -74,8 +74,8 @@ impl Run {
 }
 
 /// Returns names that are drawn over an x axis, which axes themselves are not.
-pub(super) fn plotted(names: &[String]) -> impl Iterator<Item = &String> {
-    names.iter().filter(|name| !name.starts_with('_') && *name != BLOCK && *name != WINDOW)
+pub(super) fn plotted<'a>(names: impl Iterator<Item = &'a String>) -> impl Iterator<Item = &'a String> {
+    names.filter(|name| !name.starts_with('_') && *name != BLOCK && *name != WINDOW)
 }
 
 fn new_id() -> io::Result<String> {

@@ -1,5 +1,7 @@
 //! The service's HTTP interface, as its own client speaks it: GraphQL for the run, and a stream of file lines for its rows.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Client, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -69,7 +71,7 @@ impl Service {
     }
 
     /// Starts the run, or describes it again.
-    pub(super) async fn upsert(&self, run: &Run, names: &[String]) -> Result<Place, ServiceError> {
+    pub(super) async fn upsert(&self, run: &Run, names: &BTreeSet<String>) -> Result<Place, ServiceError> {
         let variables = json!({
             "name": run.id,
             "project": run.project,
