@@ -1,7 +1,6 @@
 //! A log event as data: one JSON object, for a file, a shipper or Loki.
 
 use std::fmt::Debug;
-use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -55,11 +54,6 @@ pub(super) fn level_name(level: Level) -> &'static str {
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
     }
-}
-
-/// Nanoseconds since 1970, as Loki wants them.
-pub(super) fn nanoseconds(now: SystemTime) -> u128 {
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
 struct Fields(Map<String, Value>);

@@ -14,7 +14,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::entry::{Entry, level_name, nanoseconds};
+use super::entry::{Entry, level_name};
 use crate::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop};
 use grail_config::{EndpointUrl, LokiConfig};
 use grail_http::{HttpClientError, failure_text, http_client};
@@ -37,6 +37,7 @@ pub enum LokiError {
 
 /// One line on its way.
 struct Line {
+    /// Since 1970.
     nanoseconds: u128,
     level: &'static str,
     text: String,
@@ -74,7 +75,8 @@ impl Loki {
 impl<S: Subscriber> Layer<S> for Loki {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let entry = Entry::of(event);
-        let (nanoseconds, level) = (nanoseconds(SystemTime::now()), level_name(entry.level));
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let (nanoseconds, level) = (since.map_or(0, |since| since.as_nanos()), level_name(entry.level));
         let text = entry.line();
         for sender in &self.0 {
             sender.offer(Line { nanoseconds, level, text: text.clone() });
