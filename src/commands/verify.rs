@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let document = read(&arguments.file)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
     let judging = Judging { device: arguments.device, model: &arguments.model, numerics: arguments.numerics };
-    let report = judge(&document, &judging, scope, |limits| facts(arguments, &document, limits))?;
+    let report = judge(&judging.model()?, &document, scope, |limits| facts(arguments, &document, limits))?;
     let other_hash = render::other_hash(&report, &document);
     if arguments.json {
         let mut object = render::json(&report, scope);

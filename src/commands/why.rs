@@ -82,7 +82,7 @@ fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64, hotkey: O
             let bucket: Rc<dyn Bucket> = Rc::new(assembly::bucket(&config.storage)?);
             Ok((bucket, assembly::chain_to_ask(&config.chain)?))
         }),
-        judge: &|document, facts| judge(document, &judging, Scope::Everything, facts),
+        judge: &|document, facts| judge(&judging.model()?, document, Scope::Everything, facts),
         story: &|window| story(&tapes, window, hotkey),
     };
     let runtime = super::runtime()?;

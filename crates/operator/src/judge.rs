@@ -26,21 +26,8 @@ pub struct Judging<'a> {
 /// Judges a window file; `facts` are what a validator knows, given the model's limits.
 ///
 /// # Errors
-/// If the model or the device cannot be used, or `facts` fails.
-pub fn judge(
-    document: &Value,
-    judging: &Judging<'_>,
-    scope: Scope,
-    facts: impl FnOnce(ModelLimits) -> anyhow::Result<WindowFacts>,
-) -> anyhow::Result<Report> {
-    judge_with(&judging.model()?, document, scope, facts)
-}
-
-/// As [`judge`], with a model that is loaded already.
-///
-/// # Errors
 /// What `facts` gives.
-pub fn judge_with(
+pub fn judge(
     model: &Rc<dyn ProofModel>,
     document: &Value,
     scope: Scope,

@@ -20,7 +20,7 @@ use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, Window
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::judge::{Judging, judge_with};
+use crate::judge::{Judging, judge};
 
 /// Attempts at a group that the self-check rejects; the miner makes as many within a window, and more.
 const ATTEMPTS_MAX: u32 = 3;
@@ -100,7 +100,7 @@ impl Trial {
         let facts = |limits| Ok(WindowFacts::of_own(window, limits));
         let model = judging.model()?;
         let began = Instant::now();
-        let report = judge_with(&model, &document, Scope::Everything, facts)?;
+        let report = judge(&model, &document, Scope::Everything, facts)?;
         let tokens =
             sealed.iter().flat_map(|group| group.generated.iter()).map(|made| made.tokens.len() - made.prompt_length);
         Ok(Self {
