@@ -21,16 +21,9 @@ pub enum Missing {
     /// The tape does not name its model, or names one that is not here.
     #[error("the model {0} is not on this machine; name its folder with --model, or replay with --engine recorded")]
     Model(String),
-    /// The engine cannot run that model.
-    #[error("{engine} cannot run the model {model}; replay with --engine {instead}")]
-    Engine {
-        /// The requested engine.
-        engine: &'static str,
-        /// The model.
-        model: String,
-        /// The command that can run it.
-        instead: &'static str,
-    },
+    /// The GPU's engine cannot run that model.
+    #[error("cuda cannot run the model {0}; replay with --engine cpu")]
+    Engine(String),
     /// Numerics that this build does not have.
     #[error("the tape's proofs: {0}; replay with --engine recorded")]
     Numerics(TorchNumericsNameError),
@@ -87,7 +80,7 @@ impl OnGpu {
     pub fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
         let model = model_of(header, named);
         if model == "synthetic formula" {
-            return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" });
+            return Err(Missing::Engine(model));
         }
         let numerics = header.numerics.as_deref().map_or(Ok(TorchNumerics::default()), str::parse);
         let numerics = numerics.map_err(Missing::Numerics)?;
