@@ -11,32 +11,14 @@ use grail_observe::contract::Schema;
 use grail_tape::{AnyTape, Role, Step, Tape};
 use grail_terminal::{counted, table};
 use serde_json::{Value, json};
+use strum::VariantNames;
 
-/// The kinds of events of both roles, as their cores name them.
-pub const EVENT_KINDS: [&str; 22] = [
-    "started",
-    "head_moved",
-    "head_failed",
-    "block_hash_read",
-    "beacon_answered",
-    "registration_read",
-    "commitment_read",
-    "commitment_answered",
-    "group_ready",
-    "group_failed",
-    "journal_answered",
-    "upload_answered",
-    "object_read",
-    "object_deleted",
-    "timer_fired",
-    "shutdown",
-    "metagraph_read",
-    "looked",
-    "fetched",
-    "judged",
-    "weights_read",
-    "weights_answered",
-];
+/// Returns the kinds of events of both roles, as their cores name them.
+fn event_kinds() -> impl Iterator<Item = &'static str> {
+    let of_miner = grail_miner::machine::Event::VARIANTS;
+    let of_validator = grail_validator::Event::VARIANTS.iter().filter(move |kind| !of_miner.contains(kind));
+    of_miner.iter().chain(of_validator).copied()
+}
 
 /// Returns the tapes in a folder, by name, which starts with their time.
 ///
@@ -56,7 +38,7 @@ pub struct StepFilter {
     #[arg(long, value_name = "BLOCK")]
     pub window: Option<u64>,
     /// Only of this kind of event, such as head_moved, group_ready or judged.
-    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EVENT_KINDS), hide_possible_values = true)]
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(event_kinds()), hide_possible_values = true)]
     pub event: Option<String>,
     /// Only from this monotonic millisecond on.
     #[arg(long, value_name = "MS")]

@@ -12,7 +12,7 @@ use crate::memory::JournalRecord;
 use crate::receipt::Report;
 
 /// The event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of the action that is answered")]
 pub enum Event {

@@ -10,7 +10,7 @@ use crate::line::{line, variant_line};
 use crate::seal::SealedGroup;
 
 /// Something happened; every answer of a port is one of these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// The process started; these records survived the last one.
