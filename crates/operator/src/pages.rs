@@ -11,7 +11,7 @@ use grail_tape::{Mode, Tape, replay};
 use crate::report::Report;
 use crate::tapes::tapes_in;
 use crate::weights::readings;
-use crate::why::{Finding, Receipt, WeightFacts, receipts};
+use crate::why::{Finding, WeightFacts, of_hotkey, receipts};
 
 /// Length of "today" in seconds.
 const TODAY_S: f64 = 86_400.0;
@@ -29,10 +29,8 @@ pub fn pages(data_folder: &Path, tapes: Option<&Path>, hotkey: &str) -> Pages {
 
 fn report(data_folder: &Path, hotkey: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    let mut today: Vec<Receipt> = receipts(data_folder).unwrap_or_default();
-    today.retain(|receipt| {
-        receipt.ended_at >= now - TODAY_S && receipt.hotkey.as_deref().is_none_or(|its| its == hotkey)
-    });
+    let mut today = of_hotkey(receipts(data_folder).unwrap_or_default(), Some(hotkey));
+    today.retain(|receipt| receipt.ended_at >= now - TODAY_S);
     let readings = readings(data_folder);
     // The chain is not asked here: a page must not wait for it, and the miner reads the weight once a window.
     let weight = match readings.last() {
