@@ -160,15 +160,7 @@ impl Safety {
     }
 
     fn check_receipt(&mut self, now: Now, receipt: &WindowReceipt) {
-        let outcome = match &receipt.outcome {
-            WindowOutcome::Uploaded => "uploaded",
-            WindowOutcome::KeptBack(_) => "kept-back",
-            WindowOutcome::NothingReady => "nothing-ready",
-            WindowOutcome::NotRegistered => "not-registered",
-            WindowOutcome::Reorganised => "reorganised",
-            WindowOutcome::Lost(_) => "lost",
-        };
-        self.mark(format!("receipt/{outcome}"));
+        self.mark(format!("receipt/{}", receipt.outcome.name().replace('_', "-")));
         if receipt.outcome == WindowOutcome::Uploaded {
             let seen = |digest: &String| self.process.seen.contains(&(receipt.window_start, digest.clone()));
             let was_seen = receipt.digest.as_ref().is_some_and(seen);

@@ -51,7 +51,6 @@ pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use metrics_server::{MetricsServer, MetricsServerError, Pages, Scrape};
 pub use progress::Progress;
-pub(crate) use receipts::outcome_name;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};
 pub use shared::{IsConnected, SharedState, StateObserver};
 pub use sink::{Dropped, SinkSender, SinkWorker};

@@ -22,7 +22,7 @@ pub use self::lines::JsonLines;
 pub use self::loki::{Loki, LokiError};
 use self::repeats::{Over, Repeats};
 pub use self::samples::Samples;
-use super::receipts::{outcome_name, receipt_line};
+use super::receipts::receipt_line;
 use grail_config::LogFormat;
 use grail_terminal::{may_color, printable, printable_start};
 
@@ -179,7 +179,7 @@ impl Observer for Log {
                 tracing::info!(
                     target: RECEIPT,
                     window = receipt.window_start,
-                    outcome = outcome_name(&receipt.outcome),
+                    outcome = receipt.outcome.name(),
                     why,
                     groups_clean = receipt.groups_clean,
                     groups_uploaded = receipt.groups_uploaded,

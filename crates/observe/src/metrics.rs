@@ -20,11 +20,11 @@ use prometheus_client::metrics::gauge::Gauge as AnyGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use strum::VariantNames;
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
 use super::exposition::TextFormat;
-use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, SinkSender};
 use crate::SharedState;
 use crate::health::HealthIssue;
@@ -120,7 +120,7 @@ impl Handles {
             },
         };
         // A series that exists from the start shows its first increase.
-        OUTCOMES.iter().for_each(|name| drop(handles.windows.get_or_create(&[("outcome", name)])));
+        WindowOutcome::VARIANTS.iter().for_each(|name| drop(handles.windows.get_or_create(&[("outcome", name)])));
         AREAS.iter().for_each(|area| drop(handles.trouble.get_or_create(&[("area", area.name())])));
         handles
     }
@@ -200,7 +200,7 @@ impl Metrics {
     fn window_ended(&self, now: Now, state: &MinerState, ended: &EndedWindow) {
         let (handles, EndedWindow { receipt, expected_score }) = (&self.handles, ended);
         handles.windows_completed.inc();
-        handles.windows.get_or_create(&[("outcome", outcome_name(&receipt.outcome))]).inc();
+        handles.windows.get_or_create(&[("outcome", receipt.outcome.name())]).inc();
         match receipt.outcome {
             WindowOutcome::Uploaded => handles.successful_uploads.inc(),
             WindowOutcome::Lost(_) => handles.failed_uploads.inc(),

@@ -208,22 +208,6 @@ pub fn receipt_line(receipt: &WindowReceipt) -> String {
 /// The outcome of a window in which a defect ended the miner.
 pub const INTERRUPTED: &str = "interrupted";
 
-/// The names of all outcomes of the core.
-pub(super) const OUTCOMES: [&str; 6] =
-    ["uploaded", "kept_back", "nothing_ready", "not_registered", "reorganised", "lost"];
-
-/// Returns an outcome's name in records and metrics.
-pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
-    match outcome {
-        WindowOutcome::Uploaded => OUTCOMES[0],
-        WindowOutcome::KeptBack(_) => OUTCOMES[1],
-        WindowOutcome::NothingReady => OUTCOMES[2],
-        WindowOutcome::NotRegistered => OUTCOMES[3],
-        WindowOutcome::Reorganised => OUTCOMES[4],
-        WindowOutcome::Lost(_) => OUTCOMES[5],
-    }
-}
-
 fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFrom) -> Value {
     let EndedWindow { receipt, expected_score } = ended;
     let window = state.window(receipt.window_start);
@@ -244,7 +228,7 @@ fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFro
         "network": read_from.network,
         "window": receipt.window_start,
         "ended_at": now.wall_ms as f64 / 1000.0,
-        "outcome": outcome_name(&receipt.outcome),
+        "outcome": receipt.outcome.name(),
         "why": why,
         "groups_clean": receipt.groups_clean,
         "groups_uploaded": receipt.groups_uploaded,

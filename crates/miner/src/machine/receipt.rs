@@ -73,8 +73,9 @@ impl Area {
 }
 
 /// How a window ended; there is exactly one per window.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
 #[serde(tag = "outcome", content = "why", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum WindowOutcome {
     /// The file was fetched with the read key and is what was uploaded.
     Uploaded,
@@ -89,6 +90,13 @@ pub enum WindowOutcome {
     Reorganised,
     /// Something was clean, but no upload was confirmed; or no block of the window was seen.
     Lost(String),
+}
+
+impl WindowOutcome {
+    /// Returns its name in receipts, records and metrics.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The record of one window.

@@ -16,7 +16,7 @@ use super::status::{
 };
 use crate::contract::Schema;
 use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
-use crate::{EngineMeter, SharedState, UploadProbe, outcome_name, receipt_line};
+use crate::{EngineMeter, SharedState, UploadProbe, receipt_line};
 use grail_terminal::printable;
 
 /// Shortest time between two samples of the nodes, in milliseconds.
@@ -194,7 +194,7 @@ fn speeds(window: &WindowState) -> Speeds {
 fn upload_status(EndedWindow { receipt, expected_score }: &EndedWindow) -> UploadStatus {
     UploadStatus {
         window: receipt.window_start,
-        outcome: outcome_name(&receipt.outcome).to_owned(),
+        outcome: receipt.outcome.name().to_owned(),
         line: receipt_line(receipt),
         expected_score: expected_score.filter(|_| receipt.groups_uploaded > 0),
         slack_seconds: receipt.slack_ms.map(|slack_ms| slack_ms as f64 / 1000.0),
