@@ -106,6 +106,23 @@ impl Shared {
     fn has_time_left(&self) -> bool {
         self.state.read().deadline_ms.is_some()
     }
+
+    fn window_status(&self, state: &MinerState, start: u64, window: &WindowState, now_ms: u64) -> WindowStatus {
+        let until_deadline =
+            |from_ms: u64| state.deadline_ms.map(|at_ms| at_ms.saturating_sub(from_ms) as f64 / 1000.0);
+        WindowStatus {
+            start,
+            with_beacon: window.with_beacon,
+            groups_done: window.sums().groups,
+            groups_in_flight: state.groups_in_flight(start),
+            clean_prefix: window.clean_prefix(),
+            deadline_seconds: until_deadline(now_ms),
+            whole_seconds: until_deadline(window.begun_ms.unwrap_or(now_ms)),
+            upload: window.phase.name().to_owned(),
+            upload_bytes: window.upload_bytes,
+            upload_sent_bytes: (self.upload)().map(|(sent, _)| sent),
+        }
+    }
 }
 
 impl Answers for Shared {
@@ -144,7 +161,7 @@ impl Answers for Shared {
         let window = state.current_window();
         ProcessStatus {
             head: state.head.map(|(block, came_ms)| HeadStatus { block, age_seconds: age_seconds(came_ms) }),
-            window: window.map(|(start, window)| window_status(&state, start, window, now_ms, &self.upload)),
+            window: window.map(|(start, window)| self.window_status(&state, start, window, now_ms)),
             uploads: state.receipts.iter().map(upload_status).collect(),
             health: HealthStatus { ready: reasons.is_empty(), reasons, registered },
             endpoints,
@@ -156,28 +173,6 @@ impl Answers for Shared {
             gpus,
             ..self.identity.status(self.begun)
         }
-    }
-}
-
-fn window_status(
-    state: &MinerState,
-    start: u64,
-    window: &WindowState,
-    now_ms: u64,
-    upload: &UploadProbe,
-) -> WindowStatus {
-    let until_deadline = |from_ms: u64| state.deadline_ms.map(|at_ms| at_ms.saturating_sub(from_ms) as f64 / 1000.0);
-    WindowStatus {
-        start,
-        with_beacon: window.with_beacon,
-        groups_done: window.sums().groups,
-        groups_in_flight: state.groups_in_flight(start),
-        clean_prefix: window.clean_prefix(),
-        deadline_seconds: until_deadline(now_ms),
-        whole_seconds: until_deadline(window.begun_ms.unwrap_or(now_ms)),
-        upload: window.phase.name().to_owned(),
-        upload_bytes: window.upload_bytes,
-        upload_sent_bytes: upload().map(|(sent, _)| sent),
     }
 }
 
