@@ -18,6 +18,7 @@ use self::ask::Questions;
 use self::wallets::{Found, expanded, scan};
 use crate::doctor::Part;
 use clap::ValueEnum;
+use grail_protocol::PROTOCOL;
 use grail_terminal::{Exit, ExitError, output, printable};
 
 /// First lines of a served world's file; `grail sim serve` adds the rest and keeps other lines.
@@ -32,9 +33,10 @@ GRAIL_MODEL_NAME=toy
 ";
 
 /// A network that a configuration is written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum InitNetwork {
     /// The public chain.
+    #[default]
     Finney,
     /// The public test chain.
     Test,
@@ -77,8 +79,8 @@ pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow:
 /// Asks for everything, for the network too if none is given, and tests each answer as soon as it can be tested. A served
 /// world needs no answers.
 fn asked(wallets: &str, given: Option<InitNetwork>, questions: &mut Questions) -> anyhow::Result<Option<Answers>> {
-    let mut answers = Answers::of(InitNetwork::Served);
-    answers.wallets = expanded(wallets);
+    let (wallets, netuid) = (expanded(wallets), PROTOCOL.netuid.to_string());
+    let mut answers = Answers { wallets, netuid, ..Answers::default() };
     let found = scan(&answers.wallets);
     loop {
         answers.network = given.map_or_else(|| questions.network(), Ok)?;
@@ -186,7 +188,8 @@ mod tests {
             account_id: "0123456789abcdef0123456789abcdef".to_owned(),
             read: ("r".repeat(32).into(), "s".repeat(64).into()),
             write: ("w".repeat(32).into(), "x".repeat(64).into()),
-            ..Answers::of(InitNetwork::Finney)
+            netuid: PROTOCOL.netuid.to_string(),
+            ..Answers::default()
         };
         write(&path, &text(&answers)).unwrap();
         let typed = grail_config::load(&Environment::new(), Some(&path)).unwrap();

@@ -18,6 +18,7 @@ use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 const CALL_MS: u64 = 10_000;
 
 /// Everything that was answered so far.
+#[derive(Default)]
 pub(super) struct Answers {
     pub(super) network: InitNetwork,
     pub(super) endpoint: Option<String>,
@@ -35,22 +36,6 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn of(network: InitNetwork) -> Self {
-        let none = || (SecretString::default(), SecretString::default());
-        Self {
-            network,
-            endpoint: None,
-            netuid: PROTOCOL.netuid.to_string(),
-            wallets: PathBuf::new(),
-            cold: String::new(),
-            hot: String::new(),
-            account_id: String::new(),
-            store: None,
-            read: none(),
-            write: none(),
-        }
-    }
-
     /// Comments, names and values that are no secrets.
     pub(super) fn plain(&self) -> Vec<(&'static str, &'static str, String)> {
         let network = match self.network {
