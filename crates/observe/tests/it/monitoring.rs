@@ -26,12 +26,14 @@ use tracing_subscriber::prelude::*;
 
 use crate::agreement::run;
 
-/// Plain bookkeeping next to the metrics.
-#[derive(Default)]
+/// By window and group, the assignments that solve it.
+type Solutions = BTreeMap<(u64, u32), BTreeSet<Vec<bool>>>;
+
+/// Plain bookkeeping next to the metrics; clones share it.
+#[derive(Default, Clone)]
 struct Book {
-    receipts: Vec<WindowReceipt>,
-    /// By window and group, the assignments that solve it.
-    solutions: BTreeMap<(u64, u32), BTreeSet<Vec<bool>>>,
+    receipts: Rc<RefCell<Vec<WindowReceipt>>>,
+    solutions: Rc<RefCell<Solutions>>,
 }
 
 impl Observer for Book {
@@ -39,12 +41,12 @@ impl Observer for Book {
         let Event::GroupReady { group, sealed } = event else { return };
         let claims = sealed.rollouts.iter().map(|rollout| &rollout.commit.rollout).filter(|claims| claims.success);
         let solutions = claims.map(|claims| claims.assignment.clone()).collect();
-        self.solutions.insert((group.window_start, group.index), solutions);
+        self.solutions.borrow_mut().insert((group.window_start, group.index), solutions);
     }
 
     fn action(&mut self, _: Now, action: &Action) {
         if let Action::Report(Report::Receipt(receipt)) = action {
-            self.receipts.push(receipt.clone());
+            self.receipts.borrow_mut().push(receipt.clone());
         }
     }
 
@@ -54,28 +56,14 @@ impl Observer for Book {
 }
 
 struct Watched {
-    shown: Observers,
+    observers: Rc<RefCell<Observers>>,
     rows: Receiver<Row>,
     book: Book,
 }
 
-impl Observer for Watched {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.shown.event(now, event);
-        self.book.event(now, event);
-    }
-
-    fn action(&mut self, now: Now, action: &Action) {
-        self.shown.action(now, action);
-        self.book.action(now, action);
-    }
-
-    fn handled(&mut self, now: Now, machine: &Machine) {
-        self.shown.handled(now, machine);
-    }
-
-    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
-        self.shown.origin(now, place);
+impl Watched {
+    fn action(&self, action: &Action) {
+        self.observers.borrow_mut().action(Now::default(), action);
     }
 }
 
@@ -88,7 +76,7 @@ pub(crate) fn gpu(ordinal: usize) -> GpuFigures {
     GpuFigures { ordinal, free: 3 << 30, total: 80 << 30, temperature_c: Some(61), busy_percent: Some(97) }
 }
 
-fn simulated(seed: u64, has_faults: bool) -> (Exposition, Rc<RefCell<Watched>>) {
+fn simulated(seed: u64, has_faults: bool) -> (Exposition, Watched) {
     listen();
     let (state, dropped) = (observer(), Dropped::default());
     let (mut metrics, mut exposition) = Metrics::new(state.state(), Some(std::env::temp_dir()), &dropped);
@@ -97,11 +85,12 @@ fn simulated(seed: u64, has_faults: bool) -> (Exposition, Rc<RefCell<Watched>>) 
     let meter = EngineMeter::new(Arc::new(|| vec![gpu(0)]));
     exposition.show_engine(meter.clone());
     let engine = CpuWorker::start_watched(CpuEngine::toy().unwrap(), meter.watch(0)).unwrap();
-    let (log, samples) = (Log::default(), Samples::new(Rc::new(engine)));
-    let shown = Observers(vec![Box::new(state), Box::new(metrics), Box::new(log), Box::new(samples)]);
-    let watched = Rc::new(RefCell::new(Watched { shown, rows, book: Book::default() }));
-    run(seed, has_faults, watched.clone());
-    (exposition, watched)
+    let (log, samples, book) = (Log::default(), Samples::new(Rc::new(engine)), Book::default());
+    let all: [Box<dyn Observer>; 5] =
+        [Box::new(state), Box::new(metrics), Box::new(log), Box::new(samples), Box::new(book.clone())];
+    let observers = Rc::new(RefCell::new(Observers(all.into())));
+    run(seed, has_faults, observers.clone());
+    (exposition, Watched { observers, rows, book })
 }
 
 /// Returns every series of a text, by its name: the labels, as `key="value"`.
@@ -155,7 +144,7 @@ fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documente
     let (exposition, watched) = simulated(0, false);
     // The synthetic engine makes no mistakes of its own.
     let rejected = Report::RolloutRejected { index: 0, finding: "proof_valid/planted".to_owned() };
-    watched.borrow_mut().action(Now::default(), &Action::Report(rejected));
+    watched.action(&Action::Report(rejected));
     let text = exposition.render().unwrap();
     let known = series(&text);
     let documents = documents();
@@ -254,15 +243,14 @@ fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
 
 #[test]
 fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
-    let (exposition, watched) = simulated(0, false);
+    let (exposition, mut watched) = simulated(0, false);
     let text = exposition.render().unwrap();
-    let watched = &mut *watched.borrow_mut();
     let mut rows = Vec::new();
     while let Ok(Row(row)) = watched.rows.try_recv() {
         rows.push(row);
     }
     let windows: Vec<u64> = rows.iter().map(|row| row["window_number"].as_u64().unwrap()).collect();
-    let ended: Vec<u64> = watched.book.receipts.iter().map(|receipt| receipt.window_start).collect();
+    let ended: Vec<u64> = watched.book.receipts.borrow().iter().map(|receipt| receipt.window_start).collect();
     assert_eq!(windows, ended, "one row a window");
     let names: BTreeSet<&str> = rows.iter().flat_map(|row| row.keys().map(String::as_str)).collect();
     let (_, readme) = documents().into_iter().find(|(path, _)| path.ends_with("README.md")).unwrap();
@@ -341,7 +329,7 @@ fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
         receipt(WindowOutcome::NothingReady, 1020),
         receipt(WindowOutcome::Uploaded, 1050),
     ];
-    planted.iter().for_each(|action| watched.borrow_mut().action(Now::default(), action));
+    planted.iter().for_each(|action| watched.action(action));
     let text = String::from_utf8(LOGGED.take()).unwrap();
     let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']) && !text.contains("\\u001b"), "nothing forges a line");
@@ -415,7 +403,7 @@ fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
     for seed in 0..20 {
         let (exposition, watched) = simulated(seed, seed % 3 == 0);
         let text = exposition.render().unwrap();
-        let Book { receipts, solutions } = &watched.borrow().book;
+        let (receipts, solutions) = (watched.book.receipts.borrow(), watched.book.solutions.borrow());
         let sum = |of: fn(&WindowReceipt) -> usize| receipts.iter().map(of).sum::<usize>() as f64;
         assert_eq!(value(&text, "grail_mining_windows_completed_total"), receipts.len() as f64, "seed {seed}");
         let uploads = sum(|receipt| usize::from(receipt.outcome == WindowOutcome::Uploaded));
