@@ -95,7 +95,7 @@ pub fn start_wandb(
     let worker = if config.offline {
         let folder = config.folder.as_deref().unwrap_or(data_folder);
         let file = RunFile::begin(folder, &run).map_err(failed(folder))?;
-        tracing::info!("metrics into {}; `wandb sync` sends them", file.path().display());
+        tracing::info!("metrics into {}; `wandb sync` sends them", file.path.display());
         SinkWorker::start("wandb", move |stop| write(file, inbox, stop, dropped, unix_ms))
     } else {
         let spools = state.join("spool");
@@ -131,7 +131,7 @@ async fn write(mut file: RunFile, mut inbox: Receiver<Row>, mut stop: Stop, drop
         Err(error) => {
             dropped.inc();
             if !std::mem::replace(&mut is_failing, true) {
-                tracing::warn!("{} cannot be written ({error}); free the disk", file.path().display());
+                tracing::warn!("{} cannot be written ({error}); free the disk", file.path.display());
             }
         }
     };
@@ -142,7 +142,7 @@ async fn write(mut file: RunFile, mut inbox: Receiver<Row>, mut stop: Stop, drop
         append(&mut file, &row);
     }
     if let Err(error) = file.end(unix_ms()) {
-        tracing::warn!("{} cannot be ended ({error}); `wandb sync` sends it anyway", file.path().display());
+        tracing::warn!("{} cannot be ended ({error}); `wandb sync` sends it anyway", file.path.display());
     }
 }
 

@@ -108,13 +108,13 @@ impl Delivery {
         }
         let outcome = timeout(LAST_WORDS, self.last_words()).await;
         if let Ok(Err(Failure::Run(why))) = outcome {
-            tracing::warn!("{} rows are not sent to Weights & Biases: {why}", self.own.waiting().len());
-            self.dropped.inc_by(self.own.waiting().len() as u64);
+            tracing::warn!("{} rows are not sent to Weights & Biases: {why}", self.own.waiting.len());
+            self.dropped.inc_by(self.own.waiting.len() as u64);
             self.own.remove();
-        } else if self.own.waiting().is_empty() {
+        } else if self.own.waiting.is_empty() {
             self.own.remove();
         } else {
-            let waiting = self.own.waiting().len();
+            let waiting = self.own.waiting.len();
             tracing::warn!("{waiting} rows wait for Weights & Biases on disk; the next start sends them");
         }
     }
@@ -127,7 +127,7 @@ impl Delivery {
     }
 
     fn keep(&mut self, row: Row) {
-        let bytes: u64 = self.own.bytes() + self.others.iter().map(Spool::bytes).sum::<u64>();
+        let bytes: u64 = self.own.bytes + self.others.iter().map(|spool| spool.bytes).sum::<u64>();
         if bytes > self.bytes_max {
             self.dropped.inc();
             return;
@@ -178,7 +178,7 @@ impl Delivery {
                         return Err(Failure::Run("WANDB_RESUME=must, and there is no run of WANDB_RUN_ID"));
                     }
                     // A row that an earlier attempt may have delivered shows that the run is ours.
-                    (Resume::Never, Some(_)) if self.own.waiting().iter().all(|waiting| !waiting.may_be_there) => {
+                    (Resume::Never, Some(_)) if self.own.waiting.iter().all(|waiting| !waiting.may_be_there) => {
                         return Err(Failure::Run("WANDB_RESUME=never, and there is a run of WANDB_RUN_ID already"));
                     }
                     _ => {}
@@ -190,14 +190,14 @@ impl Delivery {
             self.service.upsert(&self.own.run, &self.names).await?;
         }
         let Some(link) = &mut self.link else { return Ok(()) };
-        if self.own.waiting().is_empty() {
+        if self.own.waiting.is_empty() {
             return Ok(self.service.stream(&link.place, &self.own.run, None, false).await?);
         }
         send_all(&self.service, link, &mut self.own, &self.dropped).await
     }
 
     async fn deliver_other(&mut self, other: &mut Spool) -> Result<(), Failure> {
-        if other.waiting().is_empty() {
+        if other.waiting.is_empty() {
             return Ok(());
         }
         let known = self.service.known(&other.run).await?;
@@ -208,7 +208,7 @@ impl Delivery {
 
     /// Counts waiting and new rows, until the process ends.
     async fn give_up(self, mut inbox: Receiver<Row>, mut stop: Stop) {
-        self.dropped.inc_by(self.own.waiting().len() as u64);
+        self.dropped.inc_by(self.own.waiting.len() as u64);
         self.own.remove();
         while next(&mut inbox, &mut stop).await.is_some() {
             self.dropped.inc();
@@ -221,7 +221,7 @@ impl Delivery {
 
 /// Returns names that wait and are not among these.
 fn new_names(spool: &Spool, known: &BTreeSet<String>) -> BTreeSet<String> {
-    let names = spool.waiting().iter().flat_map(|waiting| waiting.row.0.keys());
+    let names = spool.waiting.iter().flat_map(|waiting| waiting.row.0.keys());
     names.filter(|name| !known.contains(*name)).cloned().collect()
 }
 
@@ -247,11 +247,11 @@ async fn link(
 async fn send_all(service: &Service, link: &mut Link, spool: &mut Spool, dropped: &Counter) -> Result<(), Failure> {
     if let Some(last) = link.last_timestamp.take() {
         let are_there = |waiting: &&super::spool::Waiting| waiting.may_be_there && waiting.timestamp() <= last;
-        let there = spool.waiting().iter().take_while(are_there).count();
+        let there = spool.waiting.iter().take_while(are_there).count();
         spool.forget(there);
     }
-    while !spool.waiting().is_empty() {
-        let batch = spool.waiting().iter().take(BATCH_MAX);
+    while !spool.waiting.is_empty() {
+        let batch = spool.waiting.iter().take(BATCH_MAX);
         let lines: Vec<String> = (link.next_step..)
             .zip(batch)
             .map(|(step, waiting)| Value::Object(numbered(&waiting.row, step, spool.run.begun_ms)).to_string())

@@ -24,7 +24,7 @@ const BYTES_MAX: u64 = 256 << 20;
 /// A `.wandb` file that is being written.
 pub(super) struct RunFile {
     writer: RecordWriter<File>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     records: i64,
     rows: i64,
     defined: BTreeSet<String>,
@@ -67,13 +67,9 @@ impl RunFile {
         Ok(file)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Appends a row, and its values as the run's newest.
     pub(super) fn append_row(&mut self, row: &Row) -> io::Result<()> {
-        if self.writer.written() > BYTES_MAX {
+        if self.writer.written > BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file has its full size"));
         }
         for name in plotted(row.0.keys()) {
@@ -104,7 +100,7 @@ impl RunFile {
         let record = Record { number: self.records + 1, kind: Some(kind) };
         if let Err(error) = self.writer.append(&record.encode_to_vec()) {
             // A part that was written before the disk was full would become garbage in the middle of the file.
-            self.writer.inner().set_len(self.writer.written())?;
+            self.writer.inner.set_len(self.writer.written)?;
             return Err(error);
         }
         self.records += 1;

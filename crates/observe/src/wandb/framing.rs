@@ -17,10 +17,11 @@ const LAST: u8 = 4;
 
 /// Writes records.
 pub(super) struct RecordWriter<W> {
-    inner: W,
+    pub(super) inner: W,
     /// Position in the block.
     at: usize,
-    written: u64,
+    /// Bytes so far.
+    pub(super) written: u64,
 }
 
 impl<W: Write> RecordWriter<W> {
@@ -28,16 +29,6 @@ impl<W: Write> RecordWriter<W> {
     pub(super) fn begin(mut inner: W) -> io::Result<Self> {
         inner.write_all(&FILE_HEADER)?;
         Ok(Self { inner, at: FILE_HEADER.len(), written: FILE_HEADER.len() as u64 })
-    }
-
-    /// Returns bytes so far.
-    pub(super) fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// Returns the inner writer.
-    pub(super) fn inner(&self) -> &W {
-        &self.inner
     }
 
     /// Appends a record, in one write, so that a crash leaves at most the last record unfinished.
@@ -126,7 +117,7 @@ mod tests {
             let mut file = Vec::new();
             let mut writer = RecordWriter::begin(&mut file).unwrap();
             records.iter().for_each(|record| writer.append(record).unwrap());
-            let written = writer.written();
+            let written = writer.written;
             assert_eq!(written, file.len() as u64);
             assert_eq!(read(&file), records, "{last}");
         }

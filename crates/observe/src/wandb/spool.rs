@@ -19,8 +19,9 @@ pub(super) struct Spool {
     file: File,
     /// Length of the first line, which describes the run.
     head: u64,
-    bytes: u64,
-    waiting: VecDeque<Waiting>,
+    /// On disk.
+    pub(super) bytes: u64,
+    pub(super) waiting: VecDeque<Waiting>,
 }
 
 /// A row that waits.
@@ -94,11 +95,6 @@ impl Spool {
         Ok(())
     }
 
-    /// Returns bytes on disk.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Keeps a row. It waits in memory even if it cannot be written.
     pub(super) fn push(&mut self, row: Row) -> io::Result<()> {
         let line = format!("{}\n", Value::Object(row.0.clone()));
@@ -106,10 +102,6 @@ impl Spool {
         // The row's size counts even if it is not written, because it bounds memory too.
         self.bytes += line.len() as u64;
         self.file.write_all(line.as_bytes())
-    }
-
-    pub(super) fn waiting(&self) -> &VecDeque<Waiting> {
-        &self.waiting
     }
 
     /// The first rows were sent, and no answer came.
@@ -160,7 +152,7 @@ mod tests {
     }
 
     fn times(spool: &Spool) -> Vec<(f64, bool)> {
-        spool.waiting().iter().map(|waiting| (waiting.timestamp(), waiting.may_be_there)).collect()
+        spool.waiting.iter().map(|waiting| (waiting.timestamp(), waiting.may_be_there)).collect()
     }
 
     #[test]
@@ -189,12 +181,12 @@ mod tests {
     fn a_spool_that_was_delivered_takes_no_room() {
         let folder = tempfile::tempdir().unwrap();
         let (mut spool, _) = Spool::open(folder.path(), run("a", 1)).unwrap();
-        let empty = spool.bytes();
+        let empty = spool.bytes;
         (0..3).for_each(|n| spool.push(row(f64::from(n))).unwrap());
         let full = fs::metadata(folder.path().join("a.jsonl")).unwrap().len();
-        assert!(spool.bytes() == full && full > empty);
+        assert!(spool.bytes == full && full > empty);
         spool.forget(3);
-        assert_eq!((spool.bytes(), fs::metadata(folder.path().join("a.jsonl")).unwrap().len()), (empty, empty));
+        assert_eq!((spool.bytes, fs::metadata(folder.path().join("a.jsonl")).unwrap().len()), (empty, empty));
         // The run continues under another name.
         spool.push(row(7.0)).unwrap();
         drop(spool);
