@@ -21,25 +21,19 @@ pub type IsConnected = Box<dyn Fn() -> bool>;
 #[derive(Debug, Clone)]
 pub struct SharedState(Arc<Mutex<Timed>>);
 
+/// The state, which can be read through a lock, and its time.
 #[derive(Debug)]
-struct Timed {
+pub(crate) struct Timed {
     state: MinerState,
     /// The event loop's time at the last event, and the same moment on this process's own clock.
     now_ms: u64,
     at: Instant,
 }
 
-/// The locked state, for reading.
-pub(crate) struct Reading<'a>(MutexGuard<'a, Timed>);
-
 impl SharedState {
-    fn timed(&self) -> MutexGuard<'_, Timed> {
+    pub(crate) fn read(&self) -> MutexGuard<'_, Timed> {
         // A panic in the fold ends the miner; until then a state without one event is better than none.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn read(&self) -> Reading<'_> {
-        Reading(self.timed())
     }
 
     /// Returns the miner's health now.
@@ -50,22 +44,22 @@ impl SharedState {
 
     /// Notes whether any validator gives the hotkey a weight above zero, and the largest share that one gives it.
     pub fn weight_read(&self, is_weighted: bool, share: Option<f64>, rank: Option<Rank>) {
-        self.timed().state.weight_read(is_weighted, share, rank);
+        self.read().state.weight_read(is_weighted, share, rank);
     }
 }
 
-impl Reading<'_> {
+impl Timed {
     /// Returns the event loop's monotonic time now, also if the loop is stuck.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.0.now_ms.saturating_add(u64::try_from(self.0.at.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.now_ms.saturating_add(u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-impl Deref for Reading<'_> {
+impl Deref for Timed {
     type Target = MinerState;
 
     fn deref(&self) -> &MinerState {
-        &self.0.state
+        &self.state
     }
 }
 
@@ -91,7 +85,7 @@ impl StateObserver {
     }
 
     pub(crate) fn fold(&mut self, now: Now, change: impl FnOnce(&mut MinerState)) {
-        let mut timed = self.state.timed();
+        let mut timed = self.state.read();
         (timed.now_ms, timed.at) = (now.monotonic_ms, Instant::now());
         change(&mut timed.state);
         let issues = timed.state.issues(now.monotonic_ms);
