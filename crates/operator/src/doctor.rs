@@ -20,10 +20,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use grail_config::{ChainConfig, ConfigErrors, ConfigParts, EnvFileError, MinerConfig, Network, StorageConfig};
+use grail_config::{ConfigErrors, ConfigParts, EnvFileError, MinerConfig, Network, StorageConfig};
 use grail_live::beacon::DrandRelays;
 use grail_live::device::DeviceSet;
-use grail_wallet::{HotkeyWallet, WalletError, WalletLocation};
+use grail_wallet::{HotkeyWallet, WalletError};
 
 pub use self::check::{Check, CheckStatus, Fix, Hindrance, Obstacle};
 pub use self::page::{document, lines, page};
@@ -208,10 +208,6 @@ pub async fn examine_part(subject: &Subject<'_>, part: Part) -> Examination {
 }
 
 impl<'a> Subject<'a> {
-    fn chain(&self) -> Option<&'a ChainConfig> {
-        self.parts?.chain.as_ref()
-    }
-
     /// Returns the network; the public one if it is not known.
     fn network(&self) -> Network {
         self.parts.and_then(|parts| parts.network).unwrap_or(Network::Finney)
@@ -219,14 +215,6 @@ impl<'a> Subject<'a> {
 
     fn storage(&self) -> Option<&'a StorageConfig> {
         self.parts?.storage.as_ref()
-    }
-
-    fn wallet_location(&self) -> Option<&'a WalletLocation> {
-        self.parts?.wallet.as_ref()
-    }
-
-    fn model_name(&self) -> Option<&'a str> {
-        self.parts?.model_name.as_deref()
     }
 
     fn wallet(&self) -> Option<&Rc<HotkeyWallet>> {

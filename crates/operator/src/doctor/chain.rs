@@ -58,7 +58,7 @@ enum Unreached {
 }
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(config) = subject.chain() else {
+    let Some(config) = subject.parts.and_then(|parts| parts.chain.as_ref()) else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
     };
     // Without our hotkey the nodes are asked with a placeholder.

@@ -43,7 +43,8 @@ enum ModelProblem {
 }
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(model) = subject.model.or(subject.model_name()).map(str::to_owned) else {
+    let configured = subject.parts.and_then(|parts| parts.model_name.as_deref());
+    let Some(model) = subject.model.or(configured).map(str::to_owned) else {
         return vec![Check::skipped(FILES, VALUES)];
     };
     if model == TOY {

@@ -15,7 +15,8 @@ const PERMISSIONS: &str = "wallet.permissions";
 const COLDKEY: &str = "wallet.coldkey";
 
 pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let (Some(location), Some(wallet)) = (subject.wallet_location(), &subject.wallet) else {
+    let location = subject.parts.and_then(|parts| parts.wallet.as_ref());
+    let (Some(location), Some(wallet)) = (location, &subject.wallet) else {
         return [HOTKEY, PERMISSIONS, COLDKEY].map(|code| Check::skipped(code, VALUES)).into();
     };
     let path = location.hotkey_path();
