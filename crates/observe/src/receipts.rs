@@ -51,13 +51,6 @@ pub struct Receipts {
     has_explained: bool,
 }
 
-impl ReadFrom {
-    /// Returns the address of a window's object.
-    fn object(&self, window_start: u64) -> String {
-        format!("{}/{}", self.url, object_key(&self.hotkey, window_start))
-    }
-}
-
 impl Receipts {
     /// Receipts on standard output, around whatever `bars` draw, and in `receipts.jsonl` in this folder.
     ///
@@ -214,6 +207,7 @@ fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFro
     let sums = window.map(WindowState::sums).unwrap_or_default();
     let seconds = window.and_then(|window| window.seconds_open(now.monotonic_ms));
     let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
+    let address = || format!("{}/{}", read_from.url, object_key(&read_from.hotkey, receipt.window_start));
     let why = match &receipt.outcome {
         WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => {
             Some(why.clone() + &own_late_write(&receipt.outcome, state.resumed == Some(receipt.window_start)))
@@ -235,7 +229,7 @@ fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFro
         "rollouts_uploaded": receipt.rollouts_uploaded,
         "slack_seconds": slack_seconds(receipt),
         "read_back": receipt.read_back,
-        "address": is_read_here(receipt, state).then(|| read_from.object(receipt.window_start)),
+        "address": is_read_here(receipt, state).then(address),
         "sha256": receipt.digest,
         "with_beacon": receipt.with_beacon,
         "self_check_rejections": receipt.self_check_rejections,
