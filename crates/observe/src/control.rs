@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
 
-pub use self::board::{Board, Identity, Sampler};
+pub use self::board::{Board, Identity};
 pub use self::client::{Asking, ControlError};
 pub use self::socket::{Control, SocketError};
 pub use self::status::{

@@ -52,7 +52,7 @@ pub use metrics::{Exposition, Metrics};
 pub use metrics_server::{MetricsServer, MetricsServerError, Pages, Scrape};
 pub use progress::Progress;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};
-pub use shared::{IsConnected, SharedState, StateObserver};
+pub use shared::{SharedState, StateObserver};
 pub use sink::{Dropped, SinkSender, SinkWorker};
 pub use sinks::Sinks;
 pub use wandb::{WandbError, WandbLimits, run_settings, start_wandb};

@@ -13,9 +13,6 @@ use crate::control::Rank;
 use crate::health::{HealthIssue, HealthSnapshot};
 use crate::state::MinerState;
 
-/// Returns whether a connection to the chain is open.
-pub type IsConnected = Box<dyn Fn() -> bool>;
-
 /// A [`MinerState`] that threads share; clones are the same one. Every lock is held for a copy in memory, never while a
 /// socket is written to.
 #[derive(Debug, Clone)]
@@ -68,13 +65,14 @@ impl Deref for Timed {
 /// It must be the first of the observers that read the state: each of them sees an event or action after it was folded.
 pub struct StateObserver {
     state: SharedState,
-    is_connected: IsConnected,
+    is_connected: Box<dyn Fn() -> bool>,
     issues: Vec<HealthIssue>,
 }
 
 impl StateObserver {
-    /// Returns the observer of a miner that has just started, on a chain with this block time.
-    pub fn new(block_ms: u64, is_connected: IsConnected) -> Self {
+    /// Returns the observer of a miner that has just started, on a chain with this block time; `is_connected` says whether
+    /// a connection to the chain is open.
+    pub fn new(block_ms: u64, is_connected: Box<dyn Fn() -> bool>) -> Self {
         let timed = Timed { state: MinerState::new(block_ms), now_ms: 0, at: Instant::now() };
         Self { state: SharedState(Arc::new(Mutex::new(timed))), is_connected, issues: Vec::new() }
     }

@@ -50,13 +50,10 @@ impl Identity {
     }
 }
 
-/// Returns the status of the chain's nodes.
-pub type Sampler = Box<dyn Fn() -> Vec<EndpointStatus>>;
-
 /// Makes a status of the state, and stops the miner after the window if somebody asked for that.
 pub struct Board {
     shared: Arc<Shared>,
-    sampler: Sampler,
+    sampler: Box<dyn Fn() -> Vec<EndpointStatus>>,
     sampled_ms: Option<u64>,
 }
 
@@ -79,7 +76,7 @@ impl Board {
         state: SharedState,
         upload: UploadProbe,
         engine: EngineMeter,
-        sampler: Sampler,
+        sampler: Box<dyn Fn() -> Vec<EndpointStatus>>,
     ) -> Self {
         let (stop, nodes) = (watch::Sender::new(Stopping::No), Mutex::default());
         let shared = Shared { identity, begun: Instant::now(), state, upload, engine, nodes, stop };
