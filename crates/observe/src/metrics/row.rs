@@ -91,12 +91,11 @@ impl Metrics {
 /// Returns a histogram as Weights & Biases has it: one edge more than there are counts. What lies beyond the bounds
 /// counts in the bucket next to them.
 fn histogram(values: &[f64], bounds: &[f64]) -> Value {
-    let mut counts = vec![0u64; bounds.len().saturating_sub(1)];
+    let last = bounds.len() - 2;
+    let mut counts = vec![0u64; last + 1];
     for value in values {
         let bucket = bounds.iter().skip(1).take_while(|bound| value > bound).count();
-        if let Some(last) = counts.len().checked_sub(1) {
-            counts[bucket.min(last)] += 1;
-        }
+        counts[bucket.min(last)] += 1;
     }
     json!({ "_type": "histogram", "values": counts, "bins": bounds })
 }
