@@ -99,10 +99,7 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
 
 /// Returns the weights that validators have set for a hotkey by now.
 pub async fn weight_now(chain: &anyhow::Result<SubtensorChain>, hotkey: Option<&str>) -> Finding<WeightFacts> {
-    match facts_of(chain.as_ref(), hotkey, 0).await {
-        Ok(chain) => weight(&chain).into(),
-        Err(why) => Finding::unknown(why),
-    }
+    facts_of(chain.as_ref(), hotkey, 0).await.and_then(|chain| weight(&chain)).into()
 }
 
 fn last_receipt(receipts: Vec<Receipt>, data_folder: &Path, window: u64) -> anyhow::Result<Receipt> {
