@@ -45,7 +45,7 @@ pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimC
     let before_first = first_head.and_then(|head| head.checked_sub(1));
     let head = past.head.or(before_first).ok_or(ForkError::NoHead)?;
     let now_ms = past.now.monotonic_ms;
-    let window = window_start(past.head.unwrap_or(head + 1));
+    let window = window_start(past.head.unwrap_or_else(|| head + 1));
     let window_ms = past.window_ms.unwrap_or(now_ms + PROTOCOL.block_ms);
     let config = SimConfig { windows: WINDOWS, ..config.clone() };
     let hotkey = keypair.hotkey().to_ss58();

@@ -80,7 +80,7 @@ async fn put(bucket: &dyn Bucket, key: &str) -> Result<(), BucketError> {
     bucket.put(key, b"content", &PutCondition::Absent, 5_000).await.map(drop)
 }
 
-/// Whether an upload under a fault ended as it must; an error's text must hold the second.
+/// Whether an upload ended as it must under a fault; the text of an error must hold the given part.
 type Expected = fn(&Result<(), BucketError>, &str) -> bool;
 
 fn is_transient<T>(result: &Result<T, BucketError>, part: &str) -> bool {

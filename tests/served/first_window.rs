@@ -34,8 +34,7 @@ fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
     let mut served = Running(serving.spawn().unwrap());
     let mut shown = BufReader::new(served.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(shown.any(|line| line.contains("grail mine --env-file")), "it does not start");
-    // One group is enough here.
-    let mut miner = Running(grail(folder.path(), &[&mine[..], &["--groups-max", "1"]].concat()).spawn().unwrap());
+    let mut miner = Running(grail(folder.path(), mine).spawn().unwrap());
     let end = Instant::now() + PATIENCE;
     let accepted = shown.any(|line| line.contains(": accepted;") || Instant::now() > end);
     assert!(accepted && Instant::now() < end, "no window was accepted");

@@ -20,7 +20,7 @@ struct Chore {
     why: &'static str,
 }
 
-const CHORES: [Chore; 14] = [
+const CHORES: [Chore; 15] = [
     Chore {
         package: "grail",
         target: "cli",
@@ -36,6 +36,14 @@ const CHORES: [Chore; 14] = [
         variable: "GRAIL_SWARM_SEEDS",
         cases: 20_000,
         why: "seven minutes on two cores; CI runs a fixed sample of the seeds",
+    },
+    Chore {
+        package: "grail-sim",
+        target: "it",
+        test: "scenarios::random_faults",
+        variable: "GRAIL_RANDOM_FAULT_SEEDS",
+        cases: 2_000,
+        why: "a minute; CI runs a fixed sample of the seeds",
     },
     Chore {
         package: "grail-judging",

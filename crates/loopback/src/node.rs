@@ -12,7 +12,7 @@ pub const NETUID: u16 = 81;
 /// A node makes a block this often.
 pub const BLOCK_MS: u64 = 40;
 /// How long a test waits for an event that must happen.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Returns a node with one door.
 pub async fn start(state: State) -> Node {

@@ -79,8 +79,8 @@ pub trait Beacon {
 /// # Contract
 /// A `put` that returned `Ok` can be read by `get` with the same bytes from then on. After [`BucketError::Unknown`] the
 /// object may be the old or the new one. A `put` may try more than once, under the same condition, and must not start
-/// anything once `limit_ms` have passed: the window is over then. `get` uses the read key; `None` is an object that is not there. `delete` of what
-/// is not there succeeds.
+/// anything once `limit_ms` have passed: the window is over then. `get` uses the read key; `None` is an object that is
+/// not there. `delete` of what is not there succeeds.
 #[async_trait(?Send)]
 pub trait Bucket {
     /// Writes an object, within `limit_ms` milliseconds from now.
@@ -108,7 +108,7 @@ pub trait Bucket {
 /// `grail_contract::engine` checks every engine, `grail_contract::deterministic_engine` the deterministic ones.
 #[async_trait(?Send)]
 pub trait Engine {
-    /// Generates and prove.
+    /// Generates and proves.
     async fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
     /// Returns how many groups are worked on at a time.
     fn groups_in_flight_max(&self) -> usize;

@@ -62,7 +62,7 @@ impl<T> SinkSender<T> {
 /// Resolves when the process ends and the remaining records should be delivered.
 pub(super) type Stop = oneshot::Receiver<()>;
 
-/// Returns the next item; none once the process ends.
+/// Returns the next item; none once the process ends, or no sender is left.
 pub(super) async fn next<T>(inbox: &mut mpsc::Receiver<T>, stop: &mut Stop) -> Option<T> {
     tokio::select! {
         item = inbox.recv() => item,

@@ -62,7 +62,7 @@ impl Gate {
     }
 }
 
-/// Does this with each connection, forever; all end when it is dropped.
+/// Runs `work` on each connection, forever; the connections end when this future is dropped.
 pub(super) async fn accept<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     work: impl Fn(TcpStream) -> F,

@@ -62,8 +62,9 @@ fn a_window_that_an_outage_covers_has_a_receipt() {
 
 #[test]
 fn random_faults_over_many_seeds_break_nothing() {
-    let mut uploaded = 0;
-    for seed in 0..40 {
+    // Without the swarm's limits: several faults may spoil one window, and the last window has faults as well.
+    let (mut uploaded, seeds) = (0, worlds::raised("GRAIL_RANDOM_FAULT_SEEDS", 40));
+    for seed in 0..seeds {
         let report = run(&config(seed, Faults::Random));
         assert_eq!(
             report.violations,
@@ -72,5 +73,5 @@ fn random_faults_over_many_seeds_break_nothing() {
         );
         uploaded += report.windows.iter().filter(|w| w.receipt.outcome == WindowOutcome::Uploaded).count();
     }
-    assert!(uploaded > 95, "{uploaded} of 120 windows were uploaded");
+    assert!(uploaded as u64 * 8 > seeds * 19, "{uploaded} of {} windows were uploaded", 3 * seeds);
 }

@@ -86,7 +86,8 @@ fn nothing_clean_is_lost_when_the_process_is_killed_and_started_again() {
 
 /// Kills the miner while its upload is under way, and starts it again.
 fn kill_in_an_upload(number: u64, fault: ServeFault) {
-    let (scene, miner) = Scene::mining(250 + number, &["-vv"]);
+    let arguments = ["-vv", "--groups-max", "2"];
+    let (scene, miner) = Scene::mining(250 + number, &arguments);
     let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;
     scene.reach(window);
     scene.served.world().switch_on(fault);
@@ -97,7 +98,7 @@ fn kill_in_an_upload(number: u64, fault: ServeFault) {
     let begun = |record: &JournalRecord| matches!(record, JournalRecord::UploadStarted { window_start, .. } if *window_start == window);
     assert!(records.iter().any(begun), "{fault:?}: sent before it was journaled");
     scene.served.world().heal();
-    let miner = scene.mine(&["-vv"]);
+    let miner = scene.mine(&arguments);
     // Late enough for an upload, and before the next window's journal starts.
     scene.reach(window + PROTOCOL.window_blocks - 4);
     let log = miner.log();

@@ -54,14 +54,14 @@ pub(crate) fn errors(changes: &[(&str, &str)]) -> Vec<ConfigError> {
 pub(crate) fn assert_invalid(changes: &[(&str, &str)], name: &str) {
     let found = errors(changes);
     let is_alone = matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name);
-    assert!(is_alone, "{name}: {found:?}");
+    assert!(is_alone, "{name}: {changes:?}: {found:?}");
 }
 
 /// Checks that these values are refused, and for this missing one alone.
 pub(crate) fn assert_missing(changes: &[(&str, &str)], name: &str) {
     let found = errors(changes);
     let is_alone = matches!(&found[..], [ConfigError::Missing { name: reported, .. }] if *reported == name);
-    assert!(is_alone, "{name}: {found:?}");
+    assert!(is_alone, "{name}: {changes:?}: {found:?}");
 }
 
 pub(crate) fn merged(variables: &[(&str, &str)], text: &str) -> RawConfig {

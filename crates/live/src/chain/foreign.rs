@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::json::{bytes_of, extrinsics_of, hash_of, list_of_bytes, nonce_of, number_of, versions_of};
 use super::outcome::outcome;
 use super::runtime::Runtime;
-use super::storage::{committed_bytes, time_of, uid_of, weights_of};
+use super::storage::{committed_bytes, list_of, little_endian, time_of, uid_of, weights_of};
 
 const NETUID: u16 = 81;
 
@@ -26,6 +26,10 @@ pub fn read_as_everything(answer: &Value) -> usize {
         time_of(&bytes).is_ok(),
         weights_of(&bytes).is_ok(),
         committed_bytes(&bytes).is_ok(),
+        little_endian(&bytes).is_ok(),
+        list_of::<bool>(&bytes, "permits").is_ok(),
+        list_of::<u16>(&bytes, "stake weights").is_ok(),
+        list_of::<u64>(&bytes, "updates").is_ok(),
         runtime.is_ok(),
         runtime.is_ok_and(|runtime| outcome(&runtime, bytes.clone(), 0, NETUID).is_ok()),
     ]

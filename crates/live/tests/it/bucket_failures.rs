@@ -60,7 +60,7 @@ fn assert_no_secret(text: &str) {
     }
 }
 
-/// Of a write, a read and a removal: how the result of each begins, as far as it is known.
+/// How the results of a write, a read and a removal begin; an empty text where nothing is claimed.
 #[test]
 fn an_answer_tells_what_has_happened_to_the_object() {
     let (open, again, condition) = ("Err(Unknown", "Err(Transient", "Err(ConditionFailed");

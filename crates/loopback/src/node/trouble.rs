@@ -85,7 +85,7 @@ pub async fn announcing(bytes: u64) -> String {
     .await
 }
 
-/// Returns an endpoint that does this with each connection.
+/// Returns an endpoint that runs `work` on each connection.
 async fn serving<F: Future<Output = ()> + Send + 'static>(work: impl Fn(TcpStream) -> F + Send + 'static) -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {

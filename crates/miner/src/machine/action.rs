@@ -103,12 +103,13 @@ pub struct GroupRequest {
 }
 
 impl GroupRequest {
-    /// Returns the rollouts to generate: those that no earlier attempt has left.
+    /// Returns the rollouts to generate: all but those that are kept from earlier attempts.
     pub fn wanted(&self) -> Vec<u32> {
         (0..PROTOCOL.rollouts_per_group as u32).filter(|rollout| !self.kept.contains_key(rollout)).collect()
     }
 
-    /// Returns the engine's request for these rollouts under a seed.
+    /// Returns the engine's request for these rollouts. The seed is an argument, since an order that is replayed from a
+    /// tape does not hold the one that it was sampled with.
     pub fn generation(&self, prompt: Vec<u32>, wanted: &[u32], seed: u64) -> GenerateRequest {
         // Another block hash gives other problems, so the generation need not enter the key.
         let GroupId { window_start, index: group, attempt, .. } = self.id;
@@ -144,5 +145,23 @@ impl Action {
             Self::Commit(credentials) => line("Commit", &json!({ "sha256": hex::encode(Sha256::digest(credentials)) })),
             other => variant_line(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{WINDOW, generated, window_context};
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_generated_under_the_attempts_own_streams() {
+        let id = GroupId { window_start: WINDOW, generation: 1, index: 2, attempt: 3 };
+        let kept = [0, 2].map(|rollout| (rollout, generated(rollout))).into();
+        let order = GroupRequest { id, window: window_context(), block: WINDOW, kept, seed: 0 };
+        assert_eq!(order.wanted(), [1, 3]);
+        let stream = |rollout| StreamKey { seed: 5, window_start: WINDOW, group: 2, rollout, attempt: 3 };
+        let (streams, randomness) = (vec![stream(1), stream(3)], window_context().randomness);
+        let request = GenerateRequest { prompt: vec![7], streams, randomness, new_tokens_max: 1024 };
+        assert_eq!(order.generation(vec![7], &[1, 3], 5), request);
     }
 }
