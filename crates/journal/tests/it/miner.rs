@@ -7,7 +7,7 @@ use std::process::Command;
 use std::task::{Context, Waker};
 
 use grail_contract as contract;
-use grail_journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
+use grail_journal::{FileJournal, JournalFileError, Opened, SetAside, records_in, records_of};
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_protocol::rollout::{
     Beacon, BeaconRound, Commit, ModelReference, Proof, Rollout, RolloutMeta, SatProblem, WindowContext,
@@ -21,7 +21,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn open(folder: &Path) -> Result<FileJournal, JournalFileError> {
-    FileJournal::open(folder, HOTKEY, JournalOptions::default())
+    FileJournal::open(folder, HOTKEY)
 }
 
 fn load(folder: &Path) -> Result<(Opened, Vec<JournalRecord>), JournalFileError> {
@@ -246,9 +246,8 @@ fn after_damage_another_journal_starts_and_continues() {
 #[test]
 fn another_window_begins_a_file_and_old_ones_go() {
     let folder = tempfile::tempdir().unwrap();
-    let options = JournalOptions { old_files_max: 2 };
-    let journal = FileJournal::open(folder.path(), HOTKEY, options).unwrap();
-    for start in [30, 30, 60, 90, 120] {
+    let journal = open(folder.path()).unwrap();
+    for start in [30, 30, 60, 90, 120, 150] {
         block_on(journal.append(&window(start))).unwrap();
         block_on(journal.append(&JournalRecord::UploadStarted {
             window_start: start,
@@ -258,7 +257,7 @@ fn another_window_begins_a_file_and_old_ones_go() {
         .unwrap();
     }
     let loaded = block_on(journal.load()).unwrap();
-    assert_eq!(loaded[0], window(120));
+    assert_eq!(loaded[0], window(150));
     assert_eq!(loaded.len(), 2);
     drop(journal);
     let mut names: Vec<String> = fs::read_dir(folder.path())
@@ -266,8 +265,8 @@ fn another_window_begins_a_file_and_old_ones_go() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(&HOTKEY.to_ss58(), ""))
         .collect();
     names.sort();
-    assert_eq!(names, [".journal", ".journal.1", ".journal.2", ".lock"]);
-    fs::rename(folder.path().join(format!("{}.journal.2", HOTKEY.to_ss58())), file(folder.path())).unwrap();
+    assert_eq!(names, [".journal", ".journal.1", ".journal.2", ".journal.3", ".lock"]);
+    fs::rename(folder.path().join(format!("{}.journal.3", HOTKEY.to_ss58())), file(folder.path())).unwrap();
     assert_eq!(load(folder.path()).unwrap().1[0], window(60));
 }
 
@@ -316,7 +315,7 @@ fn a_second_writer_learns_who_holds_the_lock() {
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, JournalFileError::Locked { .. }), "{error}");
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-    let other = FileJournal::open(folder.path(), Hotkey::from_bytes([8; 32]), JournalOptions::default());
+    let other = FileJournal::open(folder.path(), Hotkey::from_bytes([8; 32]));
     assert!(other.is_ok(), "another hotkey has a journal of its own");
     drop(first);
     open(folder.path()).unwrap();
