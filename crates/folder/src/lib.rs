@@ -135,14 +135,14 @@ pub fn examine(folder: &Path) -> Result<u32, FolderError> {
     for entry in fs::read_dir(folder).map_err(FolderError::io("list", folder))? {
         let entry = entry.map_err(FolderError::io("list", folder))?;
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-        let Some(kind) = Kept::of(&name) else { continue };
+        let Some(is_ours) = kept_as(&name) else { continue };
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
             // A running miner replaces its files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(FolderError::io("look at", &path)(error)),
         };
-        if !kind.is(metadata.file_type()) {
+        if !is_ours(&metadata.file_type()) {
             return Err(FolderError::Strange { path, what: what(metadata.file_type()) });
         }
         if metadata.uid() != us {
@@ -210,29 +210,13 @@ pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Kind of a file that the miner keeps.
-enum Kept {
-    File,
-    Folder,
-    Socket,
-}
-
-impl Kept {
-    fn of(name: &str) -> Option<Self> {
-        match name {
-            _ if FILES.contains(&name) || name.contains(".journal") || name.ends_with(".lock") => Some(Self::File),
-            _ if FOLDERS.contains(&name) => Some(Self::Folder),
-            _ if name.starts_with("control-") && name.ends_with(".sock") => Some(Self::Socket),
-            _ => None,
-        }
-    }
-
-    fn is(&self, kind: FileType) -> bool {
-        match self {
-            Self::File => kind.is_file(),
-            Self::Folder => kind.is_dir(),
-            Self::Socket => kind.is_socket(),
-        }
+/// Returns the check for the kind of file that the miner keeps under this name; none if it keeps no such file.
+fn kept_as(name: &str) -> Option<fn(&FileType) -> bool> {
+    match name {
+        _ if FILES.contains(&name) || name.contains(".journal") || name.ends_with(".lock") => Some(FileType::is_file),
+        _ if FOLDERS.contains(&name) => Some(FileType::is_dir),
+        _ if name.starts_with("control-") && name.ends_with(".sock") => Some(FileType::is_socket),
+        _ => None,
     }
 }
 
