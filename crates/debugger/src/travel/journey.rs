@@ -1,14 +1,13 @@
 //! The model of time travel: the position on a tape, and the view there.
 
-use grail_miner::machine::{Action, Machine};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+
+use grail_miner::machine::{Action, Machine};
 
 use super::condition::{Condition, Moment};
 use super::view::View;
-use grail_tape::Tape;
-use grail_tape::begins_anew;
-use grail_tape::{Frame, Step};
-use grail_tape::{Line, compared};
+use grail_tape::{Frame, Line, Step, Tape, begins_anew, compared};
 
 /// Machines that are kept over the whole tape.
 const FAR_MAX: usize = 16;
@@ -234,7 +233,7 @@ impl Journey {
             restart(&self.restarts, number, &mut machine);
             let replayed = handled(&mut machine, step);
             self.steps_run += 1;
-            let moment = Moment { number, step, replayed: &replayed, machine: &machine };
+            let moment = Moment { number, step, replayed: &replayed, machine: &machine, view: OnceCell::new() };
             let holding = self.conditions.iter().find(|condition| condition.holds(&moment));
             found.extend(holding.map(|condition| (number, condition.clone())));
             if first && !found.is_empty() {
