@@ -45,7 +45,8 @@ pub struct Journey {
     restarts: Restarts,
     here: Place,
     mark: Option<(usize, View)>,
-    conditions: Vec<Condition>,
+    /// Conditions on which [`Self::run`] stops.
+    pub conditions: Vec<Condition>,
     steps_run: usize,
 }
 
@@ -182,21 +183,6 @@ impl Journey {
         };
         found.into_iter().for_each(|number| self.goto(number));
         found.is_some()
-    }
-
-    /// Returns the conditions on which `run` stops.
-    pub fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
-    /// Adds a condition to stop on.
-    pub fn stop_on(&mut self, condition: Condition) {
-        self.conditions.push(condition);
-    }
-
-    /// Removes the condition.
-    pub fn clear_conditions(&mut self) {
-        self.conditions.clear();
     }
 
     /// Continues until a condition holds, and returns it; without conditions it stays.
