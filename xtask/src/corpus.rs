@@ -18,11 +18,9 @@ use sha2::{Digest, Sha256};
 
 use grail::args::{Arguments, Command};
 use grail::commands::sim;
-use grail_tape::Divergence;
-use grail_tape::{AnyTape, Tape, TapeError};
-use grail_tape::{FORMAT, Header};
-use grail_tape::{Mode, replay};
-use grail_tape::{Recorder, RecorderError, TapeFolder};
+use grail_tape::{
+    AnyTape, Divergence, FORMAT, Header, Mode, Recorder, RecorderError, Tape, TapeError, TapeFolder, replay,
+};
 
 const MANIFEST: &str = "manifest.json";
 const ACCEPTED: &str = "accepted.json";
