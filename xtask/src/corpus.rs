@@ -93,7 +93,7 @@ pub(crate) struct Review {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CorpusError {
     /// A file cannot be read or written.
-    #[error("{}: {source}; check that the folder is whole", path.display())]
+    #[error("{path}: {source}; check that the folder is whole")]
     Io {
         /// The file.
         path: PathBuf,
@@ -101,7 +101,7 @@ pub(crate) enum CorpusError {
         source: io::Error,
     },
     /// A list is not as it is written.
-    #[error("{}: malformed ({source}); restore it from the repository", path.display())]
+    #[error("{path}: malformed ({source}); restore it from the repository")]
     Malformed {
         /// The file.
         path: PathBuf,

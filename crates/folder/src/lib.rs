@@ -30,9 +30,8 @@ const FOLDERS: [&str; 2] = ["tapes", "wandb"];
 pub enum FolderError {
     /// Another user owns it, and can change it at any time.
     #[error(
-        "{} belongs to user {owner}, and this process runs as user {us}; run grail as its owner, or name another folder \
-         with --data-dir",
-        .path.display()
+        "{path} belongs to user {owner}, and this process runs as user {us}; run grail as its owner, or name another \
+         folder with --data-dir"
     )]
     NotOurs {
         /// The folder, or something in it.
@@ -44,9 +43,7 @@ pub enum FolderError {
     },
     /// Other users may write to it.
     #[error(
-        "{} has mode {mode:04o}, so other users can write to it; check its content, then run `chmod 700 {}`",
-        .path.display(),
-        .path.display()
+        "{path} has mode {mode:04o}, so other users can write to it; check its content, then run `chmod 700 {path}`"
     )]
     OpenToOthers {
         /// The folder.
@@ -55,7 +52,7 @@ pub enum FolderError {
         mode: u32,
     },
     /// Something that the miner would not have created.
-    #[error("{} is {what}, but the miner needs a regular file or folder there; remove it", .path.display())]
+    #[error("{path} is {what}, but the miner needs a regular file or folder there; remove it")]
     Strange {
         /// The path.
         path: PathBuf,
@@ -64,9 +61,8 @@ pub enum FolderError {
     },
     /// The operating system refuses.
     #[error(
-        "cannot {doing} {} ({source}); check that it is yours and that its disk works, or name another folder with \
-         --data-dir",
-        .path.display()
+        "cannot {doing} {path} ({source}); check that it is yours and that its disk works, or name another folder with \
+         --data-dir"
     )]
     Io {
         /// The operation.

@@ -104,8 +104,7 @@ pub enum HubError {
     #[error("cannot start the download ({0}); free memory, threads and file descriptors, and start again")]
     Start(std::io::Error),
     /// The cache cannot be written.
-    #[error("{}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write",
-        path.display())]
+    #[error("{path}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write")]
     Cache {
         /// The file or folder.
         path: PathBuf,
@@ -113,7 +112,7 @@ pub enum HubError {
         source: std::io::Error,
     },
     /// A downloaded file cannot be read.
-    #[error("{}: cannot be read ({source}); free the disk and start again", path.display())]
+    #[error("{path}: cannot be read ({source}); free the disk and start again")]
     Read {
         /// The file.
         path: PathBuf,
@@ -129,7 +128,7 @@ pub enum HubError {
         problem: String,
     },
     /// A file is not what the hub says it is.
-    #[error("{}: sha256 {found}, but the hub names {expected}; the file was removed: start again", path.display())]
+    #[error("{path}: sha256 {found}, but the hub names {expected}; the file was removed: start again")]
     Damaged {
         /// The file.
         path: PathBuf,
