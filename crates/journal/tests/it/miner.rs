@@ -43,6 +43,10 @@ fn window(window_start: u64) -> JournalRecord {
     })
 }
 
+fn started(window_start: u64) -> JournalRecord {
+    JournalRecord::UploadStarted { window_start, digest: String::new(), groups: 1 }
+}
+
 fn rollout(rollout_index: u32) -> Rollout {
     let randomness = "cd".repeat(32);
     let meta = RolloutMeta {
@@ -249,16 +253,9 @@ fn another_window_begins_a_file_and_old_ones_go() {
     let journal = open(folder.path()).unwrap();
     for start in [30, 30, 60, 90, 120, 150] {
         block_on(journal.append(&window(start))).unwrap();
-        block_on(journal.append(&JournalRecord::UploadStarted {
-            window_start: start,
-            digest: String::new(),
-            groups: 1,
-        }))
-        .unwrap();
+        block_on(journal.append(&started(start))).unwrap();
     }
-    let loaded = block_on(journal.load()).unwrap();
-    assert_eq!(loaded[0], window(150));
-    assert_eq!(loaded.len(), 2);
+    assert_eq!(block_on(journal.load()).unwrap(), [window(150), started(150)]);
     drop(journal);
     let mut names: Vec<String> = fs::read_dir(folder.path())
         .unwrap()
@@ -325,8 +322,7 @@ fn a_second_writer_learns_who_holds_the_lock() {
 fn unawaited_appends_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).unwrap();
-    let record = |n: u64| JournalRecord::UploadStarted { window_start: n, digest: String::new(), groups: 1 };
-    let all: Vec<JournalRecord> = (0..50).map(record).collect();
+    let all: Vec<JournalRecord> = (0..50).map(started).collect();
     let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();
     for append in &mut appends {
         // Polled once and dropped later: the call has started, and is then canceled.
