@@ -31,15 +31,8 @@ const CONFIGURATIONS: [(&str, &str, u64, Option<u32>); 4] = [
 ];
 
 fn config(speed: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
-    SimConfig {
-        groups_max,
-        ..SimConfig::new(
-            Rc::new(SyntheticModel::default()),
-            EngineSpeed::named(speed).expect("a known speed"),
-            1,
-            windows,
-        )
-    }
+    let speed = EngineSpeed::named(speed).expect("a known speed");
+    SimConfig { groups_max, ..SimConfig::new(Rc::new(SyntheticModel::default()), speed, 1, windows) }
 }
 
 /// Elements are windows.

@@ -81,14 +81,12 @@ impl Observer for Timed {
 }
 
 fn config(speed: &str, groups_max: Option<u32>) -> SimConfig {
-    SimConfig {
-        groups_max,
-        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named(speed).expect("a known speed"), 1, 1)
-    }
+    let speed = EngineSpeed::named(speed).expect("a known speed");
+    SimConfig { groups_max, ..SimConfig::new(Rc::new(SyntheticModel::default()), speed, 1, 1) }
 }
 
-/// Returns records a window as mining does, and reads it back.
-fn recorded(config: &SimConfig) -> Recorded {
+/// Records a window as mining does. Returns the file, and how long each event held up its caller.
+fn recorded(config: &SimConfig) -> (Vec<u8>, Vec<Duration>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
     let rotation = Rotation { waits: true, ..Rotation::LIVE };
@@ -102,12 +100,7 @@ fn recorded(config: &SimConfig) -> Recorded {
     // Writing ends with the recorder.
     drop(recorder);
     spent.sort();
-    Recorded { file: std::fs::read(&path).expect("it was written"), spent }
-}
-
-struct Recorded {
-    file: Vec<u8>,
-    spent: Vec<Duration>,
+    (std::fs::read(&path).expect("it was written"), spent)
 }
 
 fn read(file: &[u8]) -> Tape {
@@ -147,7 +140,7 @@ fn describe(name: &str, config: &SimConfig) -> Vec<u8> {
     let began = process_time();
     drop(simulate(config, |_| {}));
     let mined = process_time() - began;
-    let Recorded { file, spent } = recorded(config);
+    let (file, spent) = recorded(config);
     let tape = read(&file);
     let recording = cost(|| write(&tape)).saturating_sub(cost(|| decide(&tape)));
     let reading = cost(|| drop(read(&file)));

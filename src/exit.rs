@@ -1,6 +1,6 @@
 //! Exit codes of errors.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use crate::assembly::{BeaconSetupError, EngineStartError};
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
@@ -35,15 +35,9 @@ pub fn of(error: &anyhow::Error) -> Exit {
 pub fn of_service(error: &anyhow::Error) -> Exit {
     let of_system = |cause: &(dyn std::error::Error + 'static)| {
         let error = cause.downcast_ref::<io::Error>()?;
-        let is_lasting = matches!(
-            error.kind(),
-            io::ErrorKind::IsADirectory
-                | io::ErrorKind::NotADirectory
-                | io::ErrorKind::NotFound
-                | io::ErrorKind::PermissionDenied
-                | io::ErrorKind::ReadOnlyFilesystem
-        );
-        is_lasting.then_some(Exit::Configuration)
+        let is_wrong_path =
+            matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::NotFound);
+        (is_wrong_path || is_denied(error)).then_some(Exit::Configuration)
     };
     let known = error.chain().find_map(of_cause);
     known.or_else(|| error.chain().find_map(of_system)).unwrap_or(Exit::Retry)

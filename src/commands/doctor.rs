@@ -1,6 +1,6 @@
 //! `grail doctor`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
@@ -44,17 +44,11 @@ fn fixed(examination: &Examination) -> bool {
 }
 
 fn examined(arguments: &DoctorArguments) -> anyhow::Result<Examination> {
-    let (typed, config) = load(arguments.env_file.env_file.as_deref());
-    examination(arguments, typed.as_ref(), config.as_ref())
-}
-
-/// Returns the typed values that can be read, and the configuration.
-fn load(env_file: Option<&Path>) -> (Option<RawConfig>, Result<MinerConfig, ConfigProblem>) {
-    match grail_config::load(&grail_config::process_environment(), env_file) {
-        Err(error) => (None, Err(error.into())),
+    match grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref()) {
+        Err(error) => examination(arguments, None, Err(&ConfigProblem::from(error))),
         Ok(typed) => {
             let config = MinerConfig::from_raw(&typed).map_err(ConfigProblem::from);
-            (Some(typed), config)
+            examination(arguments, Some(&typed), config.as_ref())
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::assembly::{self, EngineStartError};
 use crate::exit::{self, Exit, ExitError};
 use grail_config::{Environment, MinerConfig, RawConfig};
 use grail_folder as folder;
-use grail_journal::{FileJournal, JournalFileError, JournalOptions};
+use grail_journal::{FileJournal, JournalFileError};
 use grail_live::bucket::S3Bucket;
 use grail_live::chain::SubtensorChain;
 use grail_live::clock::SystemClock;
@@ -137,7 +137,7 @@ fn mine(
         Err(taken) if is_taken(&taken) => return Ok(Ending::Code(hotkey_taken(&taken))),
         other => other?,
     };
-    let open = || FileJournal::open(&data_folder, wallet.hotkey(), JournalOptions::default());
+    let open = || FileJournal::open(&data_folder, wallet.hotkey());
     let is_locked = |error: &JournalFileError| matches!(error, JournalFileError::Locked { .. });
     let journal = Rc::new(dying::taken(open, is_locked, answers)?);
     warn_of_journal(&journal);

@@ -383,7 +383,7 @@ async fn public_networks_want_the_gpu_and_the_model() {
     let obstacles: Vec<&str> = examination.obstacles().map(|check| check.code).collect();
     assert_eq!(obstacles, ["gpu.device", "model.files"]);
     let world = World::healthy("model").await;
-    let missing = world.examined_with("no/such-model").await;
+    let missing = world.examination(world.folder.path(), "no/such-model", Limits::default()).await;
     assert_fails(&missing, "model.files", true);
 }
 

@@ -143,10 +143,6 @@ impl World {
         self.examination(data_folder, "toy", Limits::default()).await
     }
 
-    pub(crate) async fn examined_with(&self, model: &str) -> Examination {
-        self.examination(self.folder.path(), model, Limits::default()).await
-    }
-
     /// Returns how many of the doctor's objects are in the bucket.
     pub(crate) fn probes(&self) -> usize {
         fs::read_dir(self.s3.folder.path().join(BUCKET).join("grail/doctor")).map_or(0, Iterator::count)
@@ -181,7 +177,7 @@ impl World {
         page.lines().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    async fn examination(&self, data_folder: &Path, model: &str, limits: Limits) -> Examination {
+    pub(crate) async fn examination(&self, data_folder: &Path, model: &str, limits: Limits) -> Examination {
         let config = self.meant();
         let no_passwords = BTreeMap::new();
         let passwords = Passwords { variables: &no_passwords, prompt: None };

@@ -4,20 +4,17 @@ use std::io;
 
 use anyhow::Context;
 use grail::assembly::EngineStartError;
-use grail::exit::Exit;
-use grail::exit::ExitError;
-use grail::exit::of;
-use grail::exit::of_engine;
-use grail::exit::of_service;
+use grail::exit::{Exit, ExitError, of, of_engine, of_service};
 use grail_config::EnvFileError;
-use grail_cuda::CudaEngineError;
-use grail_cuda::CudaError;
+use grail_cuda::{CudaEngineError, CudaError};
 use grail_engine::EngineError;
 use grail_journal::JournalFileError;
 use grail_live::cuda_engine::CudaWorkersError;
 use grail_live::instance::HotkeyLockError;
 use grail_observe::MetricsServerError;
 use grail_wallet::WalletError;
+
+use crate::process::{finish, folder, grail};
 
 #[test]
 fn temporary_problems_are_no_reason_to_stop_permanently() {
@@ -73,18 +70,17 @@ fn an_error_is_what_its_gravest_known_cause_is() {
 
 #[test]
 fn a_command_without_file_descriptors_left_may_be_started_again() {
-    let folder = crate::process::folder("no-descriptors");
+    let folder = folder("no-descriptors");
     // Enough to load the program's libraries one by one, and none for the runtime's queue of events.
     let script = format!("ulimit -n 5; exec {} doctor --env-file absent --no-drand", env!("CARGO_BIN_EXE_grail"));
     let mut command = std::process::Command::new("sh");
-    let finished = crate::process::finish(command.args(["-c", &script]).current_dir(&folder));
+    let finished = finish(command.args(["-c", &script]).current_dir(&folder));
     assert_eq!(finished.code, Some(75), "{finished:?}");
     assert!(finished.stderr.contains("refuses more file descriptors or threads; end other processes"), "{finished:?}");
 }
 
 #[test]
 fn publishing_needs_a_bucket_of_the_validators_own() {
-    use crate::process::{folder, grail};
     let folder = folder("publish");
     let text = "BT_NETWORK=custom\nBT_CHAIN_ENDPOINT=ws://127.0.0.1:9\nNETUID=81\nR2_ENDPOINT_URL=http://127.0.0.1:9\n";
     std::fs::write(folder.join(".env"), text).unwrap();

@@ -18,11 +18,9 @@ use sha2::{Digest, Sha256};
 
 use grail::args::{Arguments, Command};
 use grail::commands::sim;
-use grail_tape::Divergence;
-use grail_tape::{AnyTape, Tape, TapeError};
-use grail_tape::{FORMAT, Header};
-use grail_tape::{Mode, replay};
-use grail_tape::{Recorder, RecorderError, TapeFolder};
+use grail_tape::{
+    AnyTape, Divergence, FORMAT, Header, Mode, Recorder, RecorderError, Tape, TapeError, TapeFolder, replay,
+};
 
 const MANIFEST: &str = "manifest.json";
 const ACCEPTED: &str = "accepted.json";
@@ -95,7 +93,7 @@ pub(crate) struct Review {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CorpusError {
     /// A file cannot be read or written.
-    #[error("{}: {source}; check that the folder is whole", path.display())]
+    #[error("{path}: {source}; check that the folder is whole")]
     Io {
         /// The file.
         path: PathBuf,
@@ -103,7 +101,7 @@ pub(crate) enum CorpusError {
         source: io::Error,
     },
     /// A list is not as it is written.
-    #[error("{}: malformed ({source}); restore it from the repository", path.display())]
+    #[error("{path}: malformed ({source}); restore it from the repository")]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -57,6 +57,8 @@ struct Mutant {
     role: String,
     /// The case in `fixtures/cases` that was found by this bug, and must find it.
     case: Option<String>,
+    /// The files that it changes, from the root.
+    files: Vec<String>,
 }
 
 impl Mutant {
@@ -68,13 +70,8 @@ impl Mutant {
         let (what, is_of_the_reference) = (what.to_owned(), field("Of the reference:").is_some());
         let case = field("Case:").map(str::to_owned);
         let role = field("Role:").unwrap_or("miner").to_owned();
-        Ok(Self { name, patch, what, is_of_the_reference, role, case })
-    }
-
-    /// Returns the files that it changes, from the root.
-    fn files(&self) -> anyhow::Result<Vec<String>> {
-        let text = fs::read_to_string(&self.patch)?;
-        Ok(text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect())
+        let files = text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect();
+        Ok(Self { name, patch, what, is_of_the_reference, role, case, files })
     }
 
     /// Returns the number of worlds and the violation; none if no world, or not its case, finds the bug.
@@ -89,9 +86,7 @@ impl Mutant {
         let by_case =
             self.case.as_ref().map(|case| self.tried(root, &format!("fixtures/cases/{case}.case"))).transpose();
         let found = self.tried(root, SEEDS);
-        for file in self.files()? {
-            copy(root, &file)?;
-        }
+        self.files.iter().try_for_each(|file| copy(root, file))?;
         if by_case?.is_some_and(|found| found.is_none()) {
             output::line(format_args!("{}: its case does not find it", self.name));
             return Ok(None);
@@ -201,10 +196,8 @@ fn survivors(root: &Path) -> anyhow::Result<Vec<Mutant>> {
 
 /// Returns the patches of a folder, by name.
 fn read_all(folder: &Path) -> anyhow::Result<Vec<Mutant>> {
-    let mut patches = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
-        patches.push(entry?.path());
-    }
+    let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut patches: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
     patches.sort();
     patches.into_iter().map(Mutant::read).collect()
 }

@@ -53,16 +53,13 @@ pub struct Bare {
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
     /// The file that was named does not exist.
-    #[error(
-        "no file {path}; correct --env-file, or copy .env.example there and fill it in",
-        path = path.display()
-    )]
+    #[error("no file {path}; correct --env-file, or copy .env.example there and fill it in")]
     Missing {
         /// The path that was tried.
         path: PathBuf,
     },
     /// It is not UTF-8.
-    #[error("{path}:{line}: the file is not UTF-8 from here on; save it as UTF-8 text", path = path.display())]
+    #[error("{path}:{line}: the file is not UTF-8 from here on; save it as UTF-8 text")]
     Encoding {
         /// The file.
         path: PathBuf,
@@ -70,7 +67,7 @@ pub enum EnvFileError {
         line: usize,
     },
     /// The operating system refuses to hand it out.
-    #[error("{path} cannot be read; correct its permissions, or name another file with --env-file", path = path.display())]
+    #[error("{path} cannot be read; correct its permissions, or name another file with --env-file")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -78,10 +75,7 @@ pub enum EnvFileError {
         source: io::Error,
     },
     /// A line is malformed.
-    #[error(
-        "{path}:{line}: {mistake}; write NAME=value, with quotes around a value that holds spaces or #",
-        path = path.display()
-    )]
+    #[error("{path}:{line}: {mistake}; write NAME=value, with quotes around a value that holds spaces or #")]
     Syntax {
         /// The file.
         path: PathBuf,

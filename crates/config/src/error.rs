@@ -1,22 +1,12 @@
 //! Errors of the configuration. The operator must fix each of them.
 
-use std::fmt;
-
 use super::charset::OddCharacter;
 use super::setting::Origin;
 
 /// Everything that is wrong, so that it can be fixed at once.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct ConfigErrors(pub Vec<ConfigError>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&texts.join("; "))
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
 
 impl ConfigErrors {
     /// Returns the first one, and how many more there are, for a place where the configuration is not the matter.

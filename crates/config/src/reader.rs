@@ -1,6 +1,6 @@
 //! Reads typed values one by one, and keeps their errors.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::charset::Content;
 use super::error::ConfigError;
@@ -74,11 +74,6 @@ impl<'a> Reader<'a> {
             self.errors.push(misspelled.unwrap_or(ConfigError::Missing { name, remedy }));
         }
         self.text(name)
-    }
-
-    /// Returns the secret, which there must be.
-    pub(super) fn required_secret(&mut self, name: &'static str, remedy: &'static str) -> Option<SecretString> {
-        self.required(name, remedy).map(SecretString::from)
     }
 
     /// Keeps that the value of `name` cannot be used.

@@ -190,7 +190,7 @@ fn read_region(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 fn read_key(reader: &mut Reader<'_>, [id, secret]: [&'static str; 2], remedy: &'static str) -> Option<AccessKey> {
-    let (id, secret) = (reader.required_secret(id, remedy), reader.required_secret(secret, remedy));
+    let [id, secret] = [id, secret].map(|name| reader.required(name, remedy).map(SecretString::from));
     Some(AccessKey { id: id?, secret: secret? })
 }
 

@@ -9,8 +9,7 @@ use grail_sim::fork::{fork, simulated_key};
 use grail_sim::past::Past;
 use grail_sim::run::{Knobs, SimConfig, SimReport};
 
-use grail_tape::Frame;
-use grail_tape::Tape;
+use grail_tape::{Frame, Tape};
 
 /// How to continue.
 pub struct Fork {

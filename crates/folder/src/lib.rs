@@ -30,9 +30,8 @@ const FOLDERS: [&str; 2] = ["tapes", "wandb"];
 pub enum FolderError {
     /// Another user owns it, and can change it at any time.
     #[error(
-        "{} belongs to user {owner}, and this process runs as user {us}; run grail as its owner, or name another folder \
-         with --data-dir",
-        .path.display()
+        "{path} belongs to user {owner}, and this process runs as user {us}; run grail as its owner, or name another \
+         folder with --data-dir"
     )]
     NotOurs {
         /// The folder, or something in it.
@@ -44,9 +43,7 @@ pub enum FolderError {
     },
     /// Other users may write to it.
     #[error(
-        "{} has mode {mode:04o}, so other users can write to it; check its content, then run `chmod 700 {}`",
-        .path.display(),
-        .path.display()
+        "{path} has mode {mode:04o}, so other users can write to it; check its content, then run `chmod 700 {path}`"
     )]
     OpenToOthers {
         /// The folder.
@@ -55,7 +52,7 @@ pub enum FolderError {
         mode: u32,
     },
     /// Something that the miner would not have created.
-    #[error("{} is {what}, but the miner needs a regular file or folder there; remove it", .path.display())]
+    #[error("{path} is {what}, but the miner needs a regular file or folder there; remove it")]
     Strange {
         /// The path.
         path: PathBuf,
@@ -64,9 +61,8 @@ pub enum FolderError {
     },
     /// The operating system refuses.
     #[error(
-        "cannot {doing} {} ({source}); check that it is yours and that its disk works, or name another folder with \
-         --data-dir",
-        .path.display()
+        "cannot {doing} {path} ({source}); check that it is yours and that its disk works, or name another folder with \
+         --data-dir"
     )]
     Io {
         /// The operation.
@@ -135,14 +131,14 @@ pub fn examine(folder: &Path) -> Result<u32, FolderError> {
     for entry in fs::read_dir(folder).map_err(FolderError::io("list", folder))? {
         let entry = entry.map_err(FolderError::io("list", folder))?;
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-        let Some(kind) = Kept::of(&name) else { continue };
+        let Some(is_ours) = kept_as(&name) else { continue };
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
             // A running miner replaces its files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(FolderError::io("look at", &path)(error)),
         };
-        if !kind.is(metadata.file_type()) {
+        if !is_ours(&metadata.file_type()) {
             return Err(FolderError::Strange { path, what: what(metadata.file_type()) });
         }
         if metadata.uid() != us {
@@ -210,29 +206,13 @@ pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Kind of a file that the miner keeps.
-enum Kept {
-    File,
-    Folder,
-    Socket,
-}
-
-impl Kept {
-    fn of(name: &str) -> Option<Self> {
-        match name {
-            _ if FILES.contains(&name) || name.contains(".journal") || name.ends_with(".lock") => Some(Self::File),
-            _ if FOLDERS.contains(&name) => Some(Self::Folder),
-            _ if name.starts_with("control-") && name.ends_with(".sock") => Some(Self::Socket),
-            _ => None,
-        }
-    }
-
-    fn is(&self, kind: FileType) -> bool {
-        match self {
-            Self::File => kind.is_file(),
-            Self::Folder => kind.is_dir(),
-            Self::Socket => kind.is_socket(),
-        }
+/// Returns the check for the kind of file that the miner keeps under this name; none if it keeps no such file.
+fn kept_as(name: &str) -> Option<fn(&FileType) -> bool> {
+    match name {
+        _ if FILES.contains(&name) || name.contains(".journal") || name.ends_with(".lock") => Some(FileType::is_file),
+        _ if FOLDERS.contains(&name) => Some(FileType::is_dir),
+        _ if name.starts_with("control-") && name.ends_with(".sock") => Some(FileType::is_socket),
+        _ => None,
     }
 }
 

@@ -44,7 +44,7 @@ pub struct GoldenRunner {
 #[derive(Debug, thiserror::Error)]
 pub enum GoldenError {
     /// A file or folder cannot be read.
-    #[error("{}: cannot be read ({source}); check the path and its permissions", path.display())]
+    #[error("{path}: cannot be read ({source}); check the path and its permissions")]
     Read {
         /// The file.
         path: PathBuf,
@@ -52,15 +52,15 @@ pub enum GoldenError {
         source: std::io::Error,
     },
     /// A folder without a vector file.
-    #[error("{}: no vector file (*.json) in it; choose a folder that has some", path.display())]
+    #[error("{path}: no vector file (*.json) in it; choose a folder that has some")]
     Empty {
         /// The folder.
         path: PathBuf,
     },
     /// A JSON file that no check is written for.
     #[error(
-        "{}: unknown kind of vector; name the file after its kind ({known}), or let `what` start with `golden proof`",
-        path.display()
+        "{path}: unknown kind of vector; name the file after its kind ({known}), or let `what` start with \
+         `golden proof`"
     )]
     UnknownKind {
         /// The file.
@@ -72,7 +72,7 @@ pub enum GoldenError {
     #[error(transparent)]
     Device(#[from] grail_cuda::CudaEngineError),
     /// A vector file that is not shaped as its kind is.
-    #[error("{}: {what}; fetch the file again, or teach its kind's check in crates/golden/src the new shape", path.display())]
+    #[error("{path}: {what}; fetch the file again, or teach its kind's check in crates/golden/src the new shape")]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -14,7 +14,7 @@ mod download;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -102,23 +102,22 @@ pub enum HubError {
     Client(HttpClientError),
     /// No thread can be started to download with.
     #[error("cannot start the download ({0}); free memory, threads and file descriptors, and start again")]
-    Start(std::io::Error),
+    Start(io::Error),
     /// The cache cannot be written.
-    #[error("{}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write",
-        path.display())]
+    #[error("{path}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write")]
     Cache {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's error.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A downloaded file cannot be read.
-    #[error("{}: cannot be read ({source}); free the disk and start again", path.display())]
+    #[error("{path}: cannot be read ({source}); free the disk and start again")]
     Read {
         /// The file.
         path: PathBuf,
         /// The operating system's error.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The list of the weights' parts is no such list.
     #[error("{model}: {INDEX} is malformed ({problem}); report it to the model's owner, or give a folder")]
@@ -129,7 +128,7 @@ pub enum HubError {
         problem: String,
     },
     /// A file is not what the hub says it is.
-    #[error("{}: sha256 {found}, but the hub names {expected}; the file was removed: start again", path.display())]
+    #[error("{path}: sha256 {found}, but the hub names {expected}; the file was removed: start again")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -277,14 +276,9 @@ struct Index {
 fn checked(path: &Path) -> Result<String, HubError> {
     let unreadable = |source| HubError::Read { path: path.to_owned(), source };
     let content = fs::canonicalize(path).map_err(unreadable)?;
-    let mut file = File::open(&content).map_err(unreadable)?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece).map_err(unreadable)? {
-            0 => break,
-            count => hash.update(&piece[..count]),
-        }
-    }
+    let mut file = BufReader::with_capacity(1 << 20, File::open(&content).map_err(unreadable)?);
+    let mut hash = Sha256::new();
+    io::copy(&mut file, &mut hash).map_err(unreadable)?;
     let found = hex::encode(hash.finalize());
     let called = content.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let is_sha256 = called.len() == 64 && called.bytes().all(|b| b.is_ascii_hexdigit());

@@ -13,7 +13,7 @@ pub(super) const READING: &str = "reading";
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFileError {
     /// Another process writes this journal.
-    #[error("{} is in use by {holder}; stop it first, because only one process may mine with a hotkey", .path.display())]
+    #[error("{path} is in use by {holder}; stop it first, because only one process may mine with a hotkey")]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -24,13 +24,13 @@ pub enum JournalFileError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// There is no room left.
-    #[error("the disk that holds {} is full; free some space and start again", .path.display())]
+    #[error("the disk that holds {path} is full; free some space and start again")]
     DiskFull {
         /// The file.
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("{doing} {} failed ({source}); check the disk and the folder's permissions, then restart", .path.display())]
+    #[error("{doing} {path} failed ({source}); check the disk and the folder's permissions, then restart")]
     Io {
         /// The operation.
         doing: &'static str,
@@ -41,9 +41,8 @@ pub enum JournalFileError {
     },
     /// The file is damaged.
     #[error(
-        "{} cannot be trusted: {damage}; the miner's next start moves it aside and starts again, which loses the groups of \
-         the window in it",
-        .path.display()
+        "{path} cannot be trusted: {damage}; the miner's next start moves it aside and starts again, which loses the \
+         groups of the window in it"
     )]
     Damaged {
         /// The journal.
@@ -53,8 +52,8 @@ pub enum JournalFileError {
     },
     /// A record is complete, but cannot be decoded.
     #[error(
-        "record {number} of {} cannot be read ({source}); the miner's next start moves the file away and starts a new one",
-        .path.display()
+        "record {number} of {path} cannot be read ({source}); the miner's next start moves the file away and starts \
+         a new one"
     )]
     Unreadable {
         /// The journal.
@@ -65,7 +64,7 @@ pub enum JournalFileError {
         source: postcard::Error,
     },
     /// It is longer, or takes more memory, than a window's records.
-    #[error("{} is not the journal of a window: {why}; the miner's next start moves it away and starts a new one", .path.display())]
+    #[error("{path} is not the journal of a window: {why}; the miner's next start moves it away and starts a new one")]
     TooLong {
         /// The journal.
         path: PathBuf,

@@ -39,19 +39,6 @@ pub use validator::{ValidatorJournal, ValidatorJournalError};
 use files::{Files, Wrap};
 use writer::{Writer, window_of};
 
-/// How a journal is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalOptions {
-    /// How many files of earlier windows stay, as `.1` (the newest) and so on.
-    pub old_files_max: usize,
-}
-
-impl Default for JournalOptions {
-    fn default() -> Self {
-        Self { old_files_max: 3 }
-    }
-}
-
 /// State of the journal when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened {
@@ -96,18 +83,13 @@ impl FileJournal {
     ///
     /// # Errors
     /// [`JournalFileError`] if another process writes it, or if it cannot be read or written.
-    pub fn open(folder: &Path, hotkey: Hotkey, options: JournalOptions) -> Result<Self, JournalFileError> {
-        Self::open_through(folder, hotkey, options, Box::new(|file| Box::new(file)))
+    pub fn open(folder: &Path, hotkey: Hotkey) -> Result<Self, JournalFileError> {
+        Self::open_through(folder, hotkey, Box::new(|file| Box::new(file)))
     }
 
-    fn open_through(
-        folder: &Path,
-        hotkey: Hotkey,
-        options: JournalOptions,
-        wrap: Wrap,
-    ) -> Result<Self, JournalFileError> {
+    fn open_through(folder: &Path, hotkey: Hotkey, wrap: Wrap) -> Result<Self, JournalFileError> {
         let files = Files::new(folder, &hotkey.to_ss58())?;
-        let (writer, opened, set_aside) = Writer::open(files, options, wrap)?;
+        let (writer, opened, set_aside) = Writer::open(files, wrap)?;
         let (commands, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || serve(writer, &inbox));
         let thread = thread.map_err(|source| JournalFileError::io("starting the thread for", folder, source))?;

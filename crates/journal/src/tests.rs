@@ -83,7 +83,7 @@ fn failing_at(fails_at: usize, kind: io::ErrorKind, halfway: bool) -> (Arc<Plan>
 
 /// Returns the journal with the failure planted, and how many appends it acknowledged; nothing if it did not even open.
 fn append_all(folder: &Path, wrap: Wrap) -> Option<(FileJournal, Vec<JournalRecord>, Vec<JournalError>)> {
-    let journal = FileJournal::open_through(folder, HOTKEY, JournalOptions::default(), wrap).ok()?;
+    let journal = FileJournal::open_through(folder, HOTKEY, wrap).ok()?;
     let (mut durable, mut errors) = (Vec::new(), Vec::new());
     for record in records() {
         match block_on(journal.append(&record)) {
@@ -120,7 +120,7 @@ fn every_failing_operation_poisons_and_loses_nothing_acknowledged() {
             assert_eq!(*plan.after_failure.lock().unwrap(), [""; 0], "a failed file was used again");
             assert_eq!(block_on(journal.load()), Ok(durable.clone()), "operation {fails_at}");
             drop(journal);
-            let again = FileJournal::open(folder.path(), HOTKEY, JournalOptions::default()).unwrap();
+            let again = FileJournal::open(folder.path(), HOTKEY).unwrap();
             let loaded = block_on(again.load()).unwrap();
             assert!(loaded.starts_with(&durable) && loaded.len() <= durable.len() + 1, "operation {fails_at}");
         }
@@ -140,7 +140,7 @@ fn a_journal_that_cannot_begin_does_not_open() {
     for fails_at in [0, 1] {
         let folder = tempfile::tempdir().unwrap();
         let (_, wrap) = failing_at(fails_at, io::ErrorKind::StorageFull, false);
-        let error = FileJournal::open_through(folder.path(), HOTKEY, JournalOptions::default(), wrap).unwrap_err();
+        let error = FileJournal::open_through(folder.path(), HOTKEY, wrap).unwrap_err();
         assert!(matches!(error, JournalFileError::DiskFull { .. }), "{error}");
     }
 }

@@ -26,10 +26,10 @@ pub enum ValidatorJournalError {
     #[error(transparent)]
     Folder(#[from] folder::FolderError),
     /// Another process writes it.
-    #[error("{} is in use by another validator of this hotkey; stop it, or give --data-dir another folder", .0.display())]
+    #[error("{0} is in use by another validator of this hotkey; stop it, or give --data-dir another folder")]
     InUse(PathBuf),
     /// A file cannot be read or written.
-    #[error("the validator's journal {} cannot be used ({source}); free the disk, or fix the permissions", path.display())]
+    #[error("the validator's journal {path} cannot be used ({source}); free the disk, or fix the permissions")]
     File {
         /// The file.
         path: PathBuf,

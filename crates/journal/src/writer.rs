@@ -8,12 +8,14 @@ use super::files::{Appending, Files, Wrap};
 use super::lock::Lock;
 use super::read::records_in;
 use super::record::KIND;
-use super::{JournalOptions, Opened, SetAside};
+use super::{Opened, SetAside};
+
+/// How many files of earlier windows stay, as `.1` (the newest) and so on.
+const OLD_FILES_MAX: usize = 3;
 
 /// Owns the lock and the open file.
 pub(super) struct Writer {
     files: Files,
-    options: JournalOptions,
     wrap: Wrap,
     file: Box<dyn Appending>,
     /// Bytes that are known to be on the disk.
@@ -30,11 +32,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`JournalFileError`] if it is in use, or cannot be read or written.
-    pub(super) fn open(
-        files: Files,
-        options: JournalOptions,
-        mut wrap: Wrap,
-    ) -> Result<(Self, Opened, Option<SetAside>), JournalFileError> {
+    pub(super) fn open(files: Files, mut wrap: Wrap) -> Result<(Self, Opened, Option<SetAside>), JournalFileError> {
         let lock = Lock::take(&files.lock())?;
         let content = files.read(None)?;
         let understood = checked(&files, &content).and_then(|scan| Ok((scan, records_in(&files.current(), &content)?)));
@@ -56,7 +54,6 @@ impl Writer {
             first_failure: None,
             _lock: lock,
             files,
-            options,
             wrap,
             file,
         };
@@ -101,7 +98,7 @@ impl Writer {
     }
 
     fn begin_file(&mut self, frame: &[u8]) -> Result<(), JournalFileError> {
-        self.file = self.files.replace(&[&KIND.header(), frame], self.options.old_files_max, &mut self.wrap)?;
+        self.file = self.files.replace(&[&KIND.header(), frame], OLD_FILES_MAX, &mut self.wrap)?;
         self.durable_bytes = (HEADER_BYTES + frame.len()) as u64;
         Ok(())
     }

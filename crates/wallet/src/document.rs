@@ -40,7 +40,7 @@ pub(super) fn keypair(path: &Path, content: &[u8]) -> Result<Keypair, WalletErro
     if let Some(crypto_type) = document.crypto_type.filter(|number| *number != SR25519) {
         return Err(WalletError::KeyType { path: path.to_owned(), crypto_type });
     }
-    let keypair = document.keypair(path)?.ok_or_else(|| WalletError::NoSecret { path: path.to_owned() })?;
+    let keypair = document.keypair(path)?;
     document.check_addresses(path, keypair.hotkey())?;
     Ok(keypair)
 }
@@ -64,21 +64,20 @@ fn bare_keypair(path: &Path, content: &[u8]) -> Result<Keypair, WalletError> {
 }
 
 impl Document {
-    fn keypair(&self, path: &Path) -> Result<Option<Keypair>, WalletError> {
+    fn keypair(&self, path: &Path) -> Result<Keypair, WalletError> {
         type Derive = fn(&str) -> Result<Keypair, SecretError>;
         let secrets: [(&'static str, &Option<Zeroizing<String>>, Derive); 3] = [
             ("secretPhrase", &self.secret_phrase, keypair_of_phrase),
             ("secretSeed", &self.secret_seed, keypair_of_seed),
             ("privateKey", &self.private_key, keypair_of_private_key),
         ];
-        let present = secrets.into_iter().find_map(|(field, secret, derive)| {
-            secret.as_ref().filter(|text| !text.trim().is_empty()).map(|text| (field, derive(text.trim())))
-        });
-        present
-            .map(|(field, keypair)| {
-                keypair.map_err(|source| WalletError::Secret { path: path.to_owned(), field, source })
-            })
-            .transpose()
+        for (field, secret, derive) in secrets {
+            let text = secret.as_ref().map_or("", |text| text.trim());
+            if !text.is_empty() {
+                return derive(text).map_err(|source| WalletError::Secret { path: path.to_owned(), field, source });
+            }
+        }
+        Err(WalletError::NoSecret { path: path.to_owned() })
     }
 
     fn check_addresses(&self, path: &Path, hotkey: Hotkey) -> Result<(), WalletError> {

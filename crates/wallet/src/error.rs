@@ -11,8 +11,7 @@ pub enum WalletError {
     /// The file does not exist.
     #[error(
         "no hotkey file {path}; correct BT_WALLET_COLD, BT_WALLET_HOT or BT_WALLET_PATH, or create it with \
-         `btcli wallet new-hotkey --wallet {cold} --wallet-hotkey {hot}` (btcli 9 calls the first option --wallet-name)",
-        path = path.display()
+         `btcli wallet new-hotkey --wallet {cold} --wallet-hotkey {hot}` (btcli 9 calls the first option --wallet-name)"
     )]
     Missing {
         /// The path that was tried.
@@ -23,10 +22,7 @@ pub enum WalletError {
         hot: String,
     },
     /// The operating system refuses to hand the file out.
-    #[error(
-        "the wallet file {path} cannot be read; run grail as the user who owns it, or correct its permissions",
-        path = path.display()
-    )]
+    #[error("the wallet file {path} cannot be read; run grail as the user who owns it, or correct its permissions")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -34,10 +30,7 @@ pub enum WalletError {
         source: std::io::Error,
     },
     /// Others can read the file.
-    #[error(
-        "the hotkey file {path} has mode {mode:04o}, so others can read the key; run `chmod 600 {quoted}`",
-        path = path.display()
-    )]
+    #[error("the hotkey file {path} has mode {mode:04o}, so others can read the key; run `chmod 600 {quoted}`")]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -47,10 +40,7 @@ pub enum WalletError {
         quoted: String,
     },
     /// No key file is that large.
-    #[error(
-        "{path} has {bytes} bytes, too many for a wallet file; restore the file from a backup",
-        path = path.display()
-    )]
+    #[error("{path} has {bytes} bytes, too many for a wallet file; restore the file from a backup")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -60,8 +50,7 @@ pub enum WalletError {
     /// Neither plain nor of a known encrypted form.
     #[error(
         "{path} has no known format: it starts neither with `{{`, `$NACL`, `$ANSIBLE_VAULT` nor `gAAAAA`, and holds \
-         neither a phrase nor hex; restore the file from a backup or run `btcli wallet regen-hotkey`",
-        path = path.display()
+         neither a phrase nor hex; restore the file from a backup or run `btcli wallet regen-hotkey`"
     )]
     UnknownForm {
         /// The file.
@@ -70,8 +59,7 @@ pub enum WalletError {
     /// An encrypted file whose structure is broken.
     #[error(
         "the encrypted file {path} ({form}) is damaged: {what}; restore the file from a backup or run `btcli wallet \
-         regen-hotkey`",
-        path = path.display()
+         regen-hotkey`"
     )]
     Damaged {
         /// The file.
@@ -84,8 +72,7 @@ pub enum WalletError {
     /// The seal does not open.
     #[error(
         "{path} ({form}) does not open with the password from {password}: the password is wrong or the file was \
-         altered; correct the password, or restore the file from a backup",
-        path = path.display()
+         altered; correct the password, or restore the file from a backup"
     )]
     WrongPassword {
         /// The file.
@@ -98,8 +85,7 @@ pub enum WalletError {
     /// There is no password.
     #[error(
         "{path} is encrypted and there is no terminal to ask for its password; set {variable} to base64 of the password XORed \
-         with that name, or start grail in a terminal",
-        path = path.display()
+         with that name, or start grail in a terminal"
     )]
     NoPassword {
         /// The file.
@@ -119,10 +105,7 @@ pub enum WalletError {
         variable: String,
     },
     /// Not enough memory for the key derivation.
-    #[error(
-        "decrypting {path} takes 512 MiB of memory, which this machine refuses; free memory or raise the limit",
-        path = path.display()
-    )]
+    #[error("decrypting {path} takes 512 MiB of memory, which this machine refuses; free memory or raise the limit")]
     NoMemory {
         /// The file.
         path: PathBuf,
@@ -130,8 +113,7 @@ pub enum WalletError {
     /// The file is no JSON of the expected shape.
     #[error(
         "{path} is not a key file's JSON: {what} at line {line}, column {column}; restore the file from a backup or \
-         run `btcli wallet regen-hotkey`",
-        path = path.display()
+         run `btcli wallet regen-hotkey`"
     )]
     Json {
         /// The file.
@@ -146,8 +128,7 @@ pub enum WalletError {
     /// The file holds a public key alone, or nothing.
     #[error(
         "{path} holds no secret key (no secretPhrase, secretSeed or privateKey); point BT_WALLET_HOT at the hotkey \
-         itself, not at its public file",
-        path = path.display()
+         itself, not at its public file"
     )]
     NoSecret {
         /// The file.
@@ -155,8 +136,7 @@ pub enum WalletError {
     },
     /// The secret is malformed.
     #[error(
-        "{field} in {path} is unusable: {source}; restore the file from a backup or run `btcli wallet regen-hotkey`",
-        path = path.display()
+        "{field} in {path} is unusable: {source}; restore the file from a backup or run `btcli wallet regen-hotkey`"
     )]
     Secret {
         /// The file.
@@ -169,8 +149,7 @@ pub enum WalletError {
     /// Another signature scheme.
     #[error(
         "{path} holds a key of cryptoType {crypto_type}, and GRAIL signs with sr25519 (cryptoType 1); create an \
-         sr25519 hotkey with `btcli wallet new-hotkey`",
-        path = path.display()
+         sr25519 hotkey with `btcli wallet new-hotkey`"
     )]
     KeyType {
         /// The file.
@@ -179,10 +158,7 @@ pub enum WalletError {
         crypto_type: u64,
     },
     /// The stored address is not one.
-    #[error(
-        "{field} in {path} is not an sr25519 address or public key; restore the file from a backup",
-        path = path.display()
-    )]
+    #[error("{field} in {path} is not an sr25519 address or public key; restore the file from a backup")]
     MalformedAddress {
         /// The file.
         path: PathBuf,
@@ -192,8 +168,7 @@ pub enum WalletError {
     /// The stored address belongs to another key.
     #[error(
         "the hotkey's secret gives the address {derived}, and {field} in {path} says {stored}; one of them was \
-         exchanged: restore both files from a backup or run `btcli wallet regen-hotkey`",
-        path = path.display()
+         exchanged: restore both files from a backup or run `btcli wallet regen-hotkey`"
     )]
     OtherAddress {
         /// The file that stores the address.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grail_journal::{FileJournal, JournalOptions};
+use grail_journal::FileJournal;
 use grail_loopback::s3::block_on;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
@@ -117,8 +117,7 @@ impl Scene {
 
     /// Returns the journal's records; the miner must not be running.
     pub(crate) fn journal(&self) -> Vec<JournalRecord> {
-        let journal =
-            FileJournal::open(self.data.path(), self.served.world().miner, JournalOptions::default()).unwrap();
+        let journal = FileJournal::open(self.data.path(), self.served.world().miner).unwrap();
         block_on(journal.load()).unwrap()
     }
 

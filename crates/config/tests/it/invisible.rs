@@ -4,7 +4,7 @@ use std::path::Path;
 
 use grail_config::{ConfigError, EnvFile, KEYS, MinerConfig, RawConfig};
 
-use crate::config::{ACCOUNT, NEEDED, OWN_BEACON, environment, holds, meant, merged, typed};
+use crate::config::{ACCOUNT, CUSTOM, NEEDED, OWN_BEACON, environment, holds, meant, merged, typed};
 
 #[test]
 fn invisible_characters_in_a_value_are_reported_with_name_position_and_code_point() {
@@ -28,11 +28,9 @@ fn invisible_characters_in_a_value_are_reported_with_name_position_and_code_poin
         ("GRAIL_ALERT_TELEGRAM_CHAT", "1"),
         ("R2_BUCKET_ID", ACCOUNT),
         ("R2_ENDPOINT_URL", "http://127.0.0.1:9000"),
-        ("BT_NETWORK", "custom"),
-        ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944"),
         ("GRAIL_BLOCK_TIME", "1"),
     ];
-    let everything = [&everything[..], &OWN_BEACON].concat();
+    let everything = [&everything[..], &CUSTOM, &OWN_BEACON].concat();
     assert!(meant(&everything).is_ok(), "{:?}", meant(&everything));
     let reported = |typed: &RawConfig, name: &str, what: &str, value: &str| {
         let found = MinerConfig::from_raw(typed).expect_err(name).0;

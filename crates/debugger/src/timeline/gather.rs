@@ -10,8 +10,7 @@ use grail_protocol::constants::window_start;
 use sha2::{Digest, Sha256};
 
 use super::{ATTEMPTS_MAX, Attempt, Call, End, MARKS_MAX, TEXT_MAX, Timeline, WindowLanes};
-use grail_tape::Tape;
-use grail_tape::{Moment, Session};
+use grail_tape::{Moment, Session, Tape};
 
 /// Watches a miner, live or replayed, and makes a [`Timeline`] of what it sees.
 #[derive(Debug, Default)]

@@ -4,9 +4,7 @@ use askama::Template;
 use grail_miner::machine::{WindowOutcome, WindowReceipt};
 
 use super::{End, Timeline, WindowLanes};
-use grail_tape::Header;
-use grail_tape::Replay;
-use grail_tape::{Class, Divergence, Line};
+use grail_tape::{Class, Divergence, Header, Line, Replay};
 
 /// The content.
 pub enum Source<'a> {

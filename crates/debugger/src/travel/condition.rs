@@ -1,6 +1,7 @@
 //! Conditions on which time travel stops: `kind=group_failed`, `window=3000030 & groups.clean>3`, `text~timeout |
 //! differs`.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -82,11 +83,13 @@ pub(super) struct Moment<'a> {
     pub(super) replayed: &'a [String],
     /// After the step.
     pub(super) machine: &'a Machine,
+    /// The machine's state, read when a condition first asks for it.
+    pub(super) view: OnceCell<View>,
 }
 
 impl Moment<'_> {
     /// Returns every value of that name; none if the step or the state has none.
-    fn values(&self, name: &str, view: &mut Option<View>) -> Vec<String> {
+    fn values(&self, name: &str) -> Vec<String> {
         let event = &self.step.event;
         let one = |value: String| vec![value];
         match name {
@@ -95,7 +98,7 @@ impl Moment<'_> {
             "kind" => [Some(event.kind()), event.closer_kind()].into_iter().flatten().map(str::to_owned).collect(),
             "window" => match event.window_start() {
                 Some(start) => one(start.to_string()),
-                None => self.state("window.start", view),
+                None => self.state("window.start"),
             },
             "group" => event.group().map(|group| group.index.to_string()).into_iter().collect(),
             "attempt" => event.group().map(|group| group.attempt.to_string()).into_iter().collect(),
@@ -103,12 +106,12 @@ impl Moment<'_> {
             "text" => one(event.summary()),
             "failure" => one(event.is_failure().to_string()),
             "differs" => one((self.step.actions != self.replayed).to_string()),
-            _ => self.state(name, view),
+            _ => self.state(name),
         }
     }
 
-    fn state(&self, name: &str, view: &mut Option<View>) -> Vec<String> {
-        let view = view.get_or_insert_with(|| View::of(self.machine.state()));
+    fn state(&self, name: &str) -> Vec<String> {
+        let view = self.view.get_or_init(|| View::of(self.machine.state()));
         view.get(name).map(str::to_owned).into_iter().collect()
     }
 }
@@ -116,17 +119,12 @@ impl Moment<'_> {
 impl Condition {
     /// Returns whether it holds at this moment.
     pub(super) fn holds(&self, moment: &Moment<'_>) -> bool {
-        self.holds_with(moment, &mut None)
-    }
-
-    /// As `holds`; the state is checked once at most.
-    fn holds_with(&self, moment: &Moment<'_>, view: &mut Option<View>) -> bool {
         match self {
-            Self::And(first, second) => first.holds_with(moment, view) && second.holds_with(moment, view),
-            Self::Or(first, second) => first.holds_with(moment, view) || second.holds_with(moment, view),
-            Self::Not(inner) => !inner.holds_with(moment, view),
+            Self::And(first, second) => first.holds(moment) && second.holds(moment),
+            Self::Or(first, second) => first.holds(moment) || second.holds(moment),
+            Self::Not(inner) => !inner.holds(moment),
             Self::Compare { name, operator, value } => {
-                let values = moment.values(name, view);
+                let values = moment.values(name);
                 match operator {
                     // A missing value differs from nothing.
                     Operator::Different => !values.is_empty() && !values.iter().any(|known| known == value),
@@ -301,7 +299,8 @@ mod tests {
             MachineSecrets { seed: 0, read_credentials: Vec::new() },
         );
         let replayed = vec!["Report".to_owned()];
-        parsed(text).unwrap().holds(&Moment { number: 17, step: &step, replayed: &replayed, machine: &machine })
+        let view = OnceCell::new();
+        parsed(text).unwrap().holds(&Moment { number: 17, step: &step, replayed: &replayed, machine: &machine, view })
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The model of time travel: the position on a tape, and the view there.
 
-use grail_miner::machine::{Action, Machine};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+
+use grail_miner::machine::{Action, Machine};
 
 use super::condition::{Condition, Moment};
 use super::view::View;
-use grail_tape::Tape;
-use grail_tape::begins_anew;
-use grail_tape::{Frame, Step};
-use grail_tape::{Line, compared};
+use grail_tape::{Frame, Line, Step, Tape, begins_anew, compared};
 
 /// Machines that are kept over the whole tape.
 const FAR_MAX: usize = 16;
@@ -46,7 +45,8 @@ pub struct Journey {
     restarts: Restarts,
     here: Place,
     mark: Option<(usize, View)>,
-    conditions: Vec<Condition>,
+    /// Conditions on which [`Self::run`] stops.
+    pub conditions: Vec<Condition>,
     steps_run: usize,
 }
 
@@ -185,21 +185,6 @@ impl Journey {
         found.is_some()
     }
 
-    /// Returns the conditions on which `run` stops.
-    pub fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
-    /// Adds a condition to stop on.
-    pub fn stop_on(&mut self, condition: Condition) {
-        self.conditions.push(condition);
-    }
-
-    /// Removes the condition.
-    pub fn clear_conditions(&mut self) {
-        self.conditions.clear();
-    }
-
     /// Continues until a condition holds, and returns it; without conditions it stays.
     pub fn run(&mut self, direction: Direction) -> Option<Condition> {
         let (number, condition) = match direction {
@@ -234,7 +219,7 @@ impl Journey {
             restart(&self.restarts, number, &mut machine);
             let replayed = handled(&mut machine, step);
             self.steps_run += 1;
-            let moment = Moment { number, step, replayed: &replayed, machine: &machine };
+            let moment = Moment { number, step, replayed: &replayed, machine: &machine, view: OnceCell::new() };
             let holding = self.conditions.iter().find(|condition| condition.holds(&moment));
             found.extend(holding.map(|condition| (number, condition.clone())));
             if first && !found.is_empty() {

@@ -112,7 +112,7 @@ impl Travel {
             KeyCode::Char('w') => self.ask(Question::Window),
             KeyCode::Char('b') => self.ask(Question::Condition),
             KeyCode::Char('B') => {
-                self.journey.clear_conditions();
+                self.journey.conditions.clear();
                 self.message = "no condition is set".to_owned();
             }
             KeyCode::Char('c') => self.run(Forward),
@@ -154,7 +154,7 @@ impl Travel {
             (Question::Condition, _) => match text.parse() {
                 Ok(condition) => {
                     self.message = format!("c continues to {condition}, C back to it");
-                    self.journey.stop_on(condition);
+                    self.journey.conditions.push(condition);
                 }
                 Err(error) => self.message = super::ConditionError::to_string(&error),
             },
@@ -166,7 +166,7 @@ impl Travel {
     }
 
     fn run(&mut self, direction: Direction) {
-        if self.journey.conditions().is_empty() {
+        if self.journey.conditions.is_empty() {
             self.message = "nothing to stop on yet: b sets a condition".to_owned();
             return;
         }

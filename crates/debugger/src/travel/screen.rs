@@ -81,7 +81,7 @@ fn foot_line(travel: &Travel) -> Paragraph<'static> {
     let text = match &travel.question {
         Some((question, typed)) => format!("{}: {}_", question.text(), printable(typed)),
         None => {
-            let conditions: Vec<String> = travel.journey.conditions().iter().map(ToString::to_string).collect();
+            let conditions: Vec<String> = travel.journey.conditions.iter().map(ToString::to_string).collect();
             let stops = if conditions.is_empty() { String::new() } else { format!("[{}] ", conditions.join(", ")) };
             stops + &printable(&travel.message)
         }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use grail_debugger::timeline::Gatherer;
 use grail_sim::engine::EngineSpeed;
+use grail_sim::run::SimConfig;
 use grail_tape::Tape;
 
-use crate::made::recorded_at;
+use crate::made::{recorded_by, simulation};
 use crate::pages::{many_failures, page};
 
 /// Tokens a second of the simulated GPU; with 25000 a window has more than 1,000 groups.
@@ -38,8 +39,8 @@ fn a_browser_draws_every_group_and_runs_no_foreign_text() {
 #[test]
 fn a_browser_draws_a_simulated_window() {
     let tokens_per_s = std::env::var(TOKENS_PER_S).map_or(1_500, |value| value.parse().unwrap());
-    let speed = EngineSpeed { tokens_per_s, ..EngineSpeed::named("h200").unwrap() };
-    let tape = recorded_at(EngineSpeed { proof_us_per_token: 50, ..speed }, 5, 1, "none");
+    let speed = EngineSpeed { tokens_per_s, proof_us_per_token: 50, ..EngineSpeed::named("h200").unwrap() };
+    let tape = recorded_by(SimConfig { speed, ..simulation(5, 1, "none") });
     let Some(dom) = drawn(&tape, "simulated.html") else { return };
     // The first window starts with its last block: nothing is made in it.
     assert_drawn(&dom, &tape, 1);

@@ -15,12 +15,7 @@ pub(crate) const WINDOW: u64 = 3_000_000;
 
 /// Returns a simulation's tape.
 pub(crate) fn recorded(seed: u64, windows: u64, faults: &str) -> Tape {
-    recorded_at(EngineSpeed::named("reference").unwrap(), seed, windows, faults)
-}
-
-/// Returns the same at this speed.
-pub(crate) fn recorded_at(speed: EngineSpeed, seed: u64, windows: u64, faults: &str) -> Tape {
-    recorded_by(SimConfig { speed, ..simulation(seed, windows, faults) })
+    recorded_by(simulation(seed, windows, faults))
 }
 
 /// Returns a simulation at the speed of the reference.

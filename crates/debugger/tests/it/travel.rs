@@ -24,7 +24,7 @@ fn condition(text: &str) -> Condition {
 /// The steps at which a condition stops, from the start or from the end.
 fn stops(tape: &Tape, text: &str, direction: Direction) -> Vec<usize> {
     let mut journey = Journey::open(tape.clone()).unwrap();
-    journey.stop_on(condition(text));
+    journey.conditions.push(condition(text));
     if direction == Direction::Back {
         journey.goto(usize::MAX);
     }

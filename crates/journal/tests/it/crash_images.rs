@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail_journal::{FileJournal, JournalOptions, records_in};
+use grail_journal::{FileJournal, records_in};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings};
 use grail_miner::policy::UploadPolicy;
@@ -85,7 +85,7 @@ struct Written<T> {
 /// Returns the journal's files, one per window, after each append.
 fn journals(settings: &MachineSettings, records: &[JournalRecord]) -> Vec<Written<JournalRecord>> {
     let folder = tempfile::tempdir().unwrap();
-    let journal = FileJournal::open(folder.path(), settings.hotkey, JournalOptions::default()).unwrap();
+    let journal = FileJournal::open(folder.path(), settings.hotkey).unwrap();
     let path = folder.path().join(format!("{}.journal", settings.hotkey.to_ss58()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut files, mut before): (Vec<Written<_>>, Vec<u8>) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::task::{Context, Waker};
 
 use grail_contract as contract;
-use grail_journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
+use grail_journal::{FileJournal, JournalFileError, Opened, SetAside, records_in, records_of};
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_protocol::rollout::{
     Beacon, BeaconRound, Commit, ModelReference, Proof, Rollout, RolloutMeta, SatProblem, WindowContext,
@@ -21,7 +21,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn open(folder: &Path) -> Result<FileJournal, JournalFileError> {
-    FileJournal::open(folder, HOTKEY, JournalOptions::default())
+    FileJournal::open(folder, HOTKEY)
 }
 
 fn load(folder: &Path) -> Result<(Opened, Vec<JournalRecord>), JournalFileError> {
@@ -41,6 +41,10 @@ fn window(window_start: u64) -> JournalRecord {
         randomness: "cd".repeat(32),
         use_drand: true,
     })
+}
+
+fn started(window_start: u64) -> JournalRecord {
+    JournalRecord::UploadStarted { window_start, digest: String::new(), groups: 1 }
 }
 
 fn rollout(rollout_index: u32) -> Rollout {
@@ -246,28 +250,20 @@ fn after_damage_another_journal_starts_and_continues() {
 #[test]
 fn another_window_begins_a_file_and_old_ones_go() {
     let folder = tempfile::tempdir().unwrap();
-    let options = JournalOptions { old_files_max: 2 };
-    let journal = FileJournal::open(folder.path(), HOTKEY, options).unwrap();
-    for start in [30, 30, 60, 90, 120] {
+    let journal = open(folder.path()).unwrap();
+    for start in [30, 30, 60, 90, 120, 150] {
         block_on(journal.append(&window(start))).unwrap();
-        block_on(journal.append(&JournalRecord::UploadStarted {
-            window_start: start,
-            digest: String::new(),
-            groups: 1,
-        }))
-        .unwrap();
+        block_on(journal.append(&started(start))).unwrap();
     }
-    let loaded = block_on(journal.load()).unwrap();
-    assert_eq!(loaded[0], window(120));
-    assert_eq!(loaded.len(), 2);
+    assert_eq!(block_on(journal.load()).unwrap(), [window(150), started(150)]);
     drop(journal);
     let mut names: Vec<String> = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(&HOTKEY.to_ss58(), ""))
         .collect();
     names.sort();
-    assert_eq!(names, [".journal", ".journal.1", ".journal.2", ".lock"]);
-    fs::rename(folder.path().join(format!("{}.journal.2", HOTKEY.to_ss58())), file(folder.path())).unwrap();
+    assert_eq!(names, [".journal", ".journal.1", ".journal.2", ".journal.3", ".lock"]);
+    fs::rename(folder.path().join(format!("{}.journal.3", HOTKEY.to_ss58())), file(folder.path())).unwrap();
     assert_eq!(load(folder.path()).unwrap().1[0], window(60));
 }
 
@@ -316,7 +312,7 @@ fn a_second_writer_learns_who_holds_the_lock() {
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, JournalFileError::Locked { .. }), "{error}");
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-    let other = FileJournal::open(folder.path(), Hotkey::from_bytes([8; 32]), JournalOptions::default());
+    let other = FileJournal::open(folder.path(), Hotkey::from_bytes([8; 32]));
     assert!(other.is_ok(), "another hotkey has a journal of its own");
     drop(first);
     open(folder.path()).unwrap();
@@ -326,8 +322,7 @@ fn a_second_writer_learns_who_holds_the_lock() {
 fn unawaited_appends_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).unwrap();
-    let record = |n: u64| JournalRecord::UploadStarted { window_start: n, digest: String::new(), groups: 1 };
-    let all: Vec<JournalRecord> = (0..50).map(record).collect();
+    let all: Vec<JournalRecord> = (0..50).map(started).collect();
     let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();
     for append in &mut appends {
         // Polled once and dropped later: the call has started, and is then canceled.
