@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use grail_live::journal::{decode_record, encode_record, records_in};
 use grail_fuzz::framed;
+use grail_journal::{decode_record, encode_record, records_in};
 use grail_protocol::budget::Budget;
 use libfuzzer_sys::fuzz_target;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use grail_wallet::{Form, Passwords, hotkey_in, password_variable};
 use grail_protocol::signature::Hotkey;
+use grail_wallet::{Form, Passwords, hotkey_in, password_variable};
 use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use grail_tape::Tape;
 use grail_fuzz::framed;
+use grail_tape::Tape;
 use libfuzzer_sys::fuzz_target;
 
 const HEADER: &[u8] = include_bytes!("../seeds/tape_header.json");

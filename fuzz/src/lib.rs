@@ -1,6 +1,6 @@
 //! Code that fuzz targets share: files with valid checksums, which no fuzzer finds by itself.
 
-/// Returns a file of `crates/miner/src/frames.rs`, written by its description there: header, and one frame for each
+/// Returns a file of `crates/folder/src/frames.rs`, written by its description there: header, and one frame for each
 /// payload.
 pub fn framed(magic: &[u8; 8], version: u32, payloads: &[&[u8]]) -> Vec<u8> {
     let mut file = [&magic[..], &version.to_le_bytes()].concat();
