@@ -19,7 +19,7 @@ fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::do
     found.unwrap_or_else(|| panic!("no {code} in\n{}", page(examination, false)))
 }
 
-/// The one failure is this; whether mining must not start is as expected. Returns the remedy.
+/// Checks that this is the only failure, and whether it keeps the miner from starting. Returns its remedy.
 fn assert_fails<'a>(examination: &'a Examination, code: &str, is_obstacle: bool) -> &'a str {
     let shown = page(examination, false);
     assert_eq!(codes(examination, CheckStatus::Failure), [code], "{shown}");

@@ -14,7 +14,7 @@ use crate::world::{ServedWorld, beacon, bucket, chain};
 
 const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 
-/// Runs this in a world of its own.
+/// Runs `work` in a world of its own.
 fn in_world(block_ms: u64, work: impl AsyncFnOnce(&World)) {
     let served_world = ServedWorld::start(block_ms);
     block_on(work(served_world.world()));

@@ -30,11 +30,11 @@ from grail.cli import main
 found = getattr(grail, '__version__', None) or version('grail')
 sys.exit(0 if found == sys.argv[1] and torch.cuda.is_available() else 1)
 ";
-/// Arguments of the probe.
+/// Arguments with which Python says whether it has the reference of this release.
 const REFERENCE: [&str; 3] = ["-c", PROBE, RELEASE];
 const START: &str = "from grail.cli import main; main()";
 
-/// Returns the interpreter in which this probe ends well, with these modules before its own, if there is one.
+/// Returns the Python in which this probe succeeds, if there is one; `modules` come before Python's own.
 pub(crate) fn python(probe: &[&str], modules: Option<&Path>) -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut command = Command::new(&python);

@@ -1,4 +1,4 @@
-//! Threads that only take something away from a miner: its processor, or its lock.
+//! Faults that are threads: one keeps the processor busy, another takes the miner's lock.
 
 use std::fs::File;
 use std::path::PathBuf;

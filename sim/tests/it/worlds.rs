@@ -13,7 +13,7 @@ pub(crate) fn raised(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 
-/// Lives through a world with the synthetic model.
+/// Simulates a world with the synthetic model.
 pub(crate) fn run(world: &Case) -> SimReport {
     simulate(&world.config(Rc::new(SyntheticModel::default())), |_| {})
 }

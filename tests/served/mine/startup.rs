@@ -28,7 +28,7 @@ fn refused(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str], exit: Ex
     stderr
 }
 
-/// Takes the lines that begin so out of the world's `.env`.
+/// Removes the lines with one of these beginnings from the world's `.env`.
 fn take_out(scene: &Scene, beginnings: &[&str]) {
     let text = scene.env_text();
     let kept = text.lines().filter(|line| !beginnings.iter().any(|beginning| line.starts_with(beginning)));
@@ -132,7 +132,7 @@ fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     miner.logged("started, randomness from");
     miner.kill();
     world.chain.state().deregister(PROTOCOL.netuid, world.miner);
-    // The good node says so.
+    // Now the node that is up to date finds no uid either.
     refused(&scene, &[], &CPU, Exit::NotRegistered, &[]);
 }
 

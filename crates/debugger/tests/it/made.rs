@@ -13,7 +13,7 @@ use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 
 pub(crate) const WINDOW: u64 = 3_000_000;
 
-/// Returns a simulation's tape.
+/// Simulates with these faults, and returns the tape.
 pub(crate) fn recorded(seed: u64, windows: u64, faults: &str) -> Tape {
     recorded_by(simulation(seed, windows, faults))
 }
@@ -25,7 +25,7 @@ pub(crate) fn simulation(seed: u64, windows: u64, faults: &str) -> SimConfig {
     SimConfig { faults: faults.parse().unwrap(), ..config }
 }
 
-/// Returns this simulation's tape.
+/// Runs a simulation, and returns its tape.
 pub(crate) fn recorded_by(config: SimConfig) -> Tape {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };

@@ -89,7 +89,7 @@ fn tagged<'a>(body: &'a str, tag: &str) -> Option<&'a str> {
 
 /// Returns the text of a page, so far as its first words are concerned.
 fn without_tags(body: &str) -> String {
-    // As if a tag ended before the page.
+    // With a `>` in front, each part between two `<` is the end of a tag and the text after it.
     let page = format!(">{body}");
     let texts = page.split('<').filter_map(|part| Some(part.split_once('>')?.1));
     texts.collect::<Vec<_>>().join(" ").replace('>', " ")

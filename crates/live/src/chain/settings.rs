@@ -73,7 +73,7 @@ pub enum ChainSettingsError {
     /// The list is empty.
     #[error("no chain endpoint is configured; name at least one, such as ws://127.0.0.1:9944")]
     NoEndpoint,
-    /// At this place in the list, from 1, is no address. The error does not show it, because it may hold an access key.
+    /// The entry at this place in the list, from 1, is no address. It is not shown, since it may hold an access key.
     #[error("chain endpoint {0} is not a websocket address; it must look like wss://host:443 or ws://host:9944")]
     Endpoint(usize),
 }

@@ -71,7 +71,7 @@ fn observer() -> StateObserver {
     StateObserver::new(12_000, Box::new(|| false))
 }
 
-/// How a GPU is that works.
+/// Figures of a GPU that is at work.
 pub(crate) fn gpu(ordinal: usize) -> GpuFigures {
     GpuFigures { ordinal, free: 3 << 30, total: 80 << 30, temperature_c: Some(61), busy_percent: Some(97) }
 }
